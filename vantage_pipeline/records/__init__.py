@@ -1,0 +1,1 @@
+"""Raw record to typed row or a rejection: pure functions, no I/O."""

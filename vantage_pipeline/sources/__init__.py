@@ -1,0 +1,1 @@
+"""The upstream APIs: HTTP, the Vantage client, the Bubble client."""
