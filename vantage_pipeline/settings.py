@@ -96,9 +96,7 @@ class Settings(BaseSettings):
     schedule_cron: str = Field("0 0 * * *", description="the daily sync, in UTC")
     change_history: bool = Field(False, description="keep old and new values of changed mapped columns")
     metrics_port: int | None = Field(None, description="port for Prometheus metrics; unset: none served")
-    ui_url: str = Field(
-        "http://127.0.0.1:3000", description="where people reach the Dagster UI, for links in alerts"
-    )
+    ui_url: str = Field("http://127.0.0.1:3000", description="where people reach the Dagster UI, for links in alerts")
     code_url: str | None = Field(
         None,
         description="address of the source tree, for links from the UI",
@@ -166,12 +164,12 @@ class Settings(BaseSettings):
     def secrets(self) -> tuple[str, ...]:
         """Every secret in clear, for the one place that masks them in messages."""
         found = [
-            value.get_secret_value() for name in type(self).model_fields
+            value.get_secret_value()
+            for name in type(self).model_fields
             if isinstance(value := getattr(self, name), SecretStr)
         ]
         passwords = [urlsplit(url).password for url in found if "://" in url]
         return tuple(secret for secret in (*found, *passwords) if secret)
-
 
     def mask(self, text: str) -> str:
         """`text` with every secret replaced, for anything that leaves the process."""

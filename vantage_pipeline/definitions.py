@@ -1,0 +1,19 @@
+"""The one Definitions object that Dagster loads."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from vantage_pipeline.orchestration.assets import build_assets
+from vantage_pipeline.orchestration.code_references import with_code_references
+from vantage_pipeline.orchestration.io_manager import WarehouseIOManager
+from vantage_pipeline.orchestration.jobs import JOBS
+from vantage_pipeline.orchestration.schedules import build_schedules
+
+defs = dg.Definitions(
+    assets=with_code_references(build_assets()),
+    resources={"warehouse": WarehouseIOManager()},
+    jobs=JOBS,
+    schedules=build_schedules(),
+    executor=dg.in_process_executor,
+)

@@ -1,0 +1,1 @@
+"""The Dagster face: assets, IO manager, partitions, jobs, schedules, sensors, checks."""

@@ -1,0 +1,191 @@
+"""Bubble readings: since the watermark, a range of days, a period by another date, everything, or given ids."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, timedelta
+
+from vantage_pipeline import catalog
+from vantage_pipeline.catalog.model import Resource
+from vantage_pipeline.errors import SourceNotFound, UsageError
+from vantage_pipeline.orchestration.config import By, Mode, SyncConfig
+from vantage_pipeline.orchestration.partitions import day_start
+from vantage_pipeline.orchestration.pump import Mappers, Progress, batched, limited
+from vantage_pipeline.orchestration.reading import Reading
+from vantage_pipeline.orchestration.related import RelatedWriter, Step, children_of
+from vantage_pipeline.records.model import Page, Record
+from vantage_pipeline.settings import Settings
+from vantage_pipeline.sources.bubble import BubbleClient, Window
+from vantage_pipeline.warehouse import lookup
+from vantage_pipeline.warehouse.load import Load
+
+_DATE_FIELDS = {By.MODIFIED: "Modified Date", By.CREATED: "Created Date", By.INVOICE_DATE: "Invoice Date"}
+_BATCH = 2_000
+"""Records in one transaction: fewer than Vantage's, because each batch's parents are looked up first."""
+
+
+class BubbleReading(Reading):
+    """One Bubble resource.
+
+    Args:
+        window: the days of the run's partitions, ``[from, to)``; None without partitions.
+        partition_key: those days as text.
+        deferred: tables that the same run reads whole after this one.
+    """
+
+    def __init__(
+        self,
+        resource: Resource,
+        settings: Settings,
+        config: SyncConfig,
+        *,
+        window: tuple[datetime, datetime] | None,
+        partition_key: str,
+        deferred: frozenset[str],
+    ) -> None:
+        super().__init__(resource, settings, config)
+        self._window = window
+        self._partition_key = partition_key
+        self._deferred = deferred if config.mode is Mode.FULL else frozenset()
+        self._period = _period(resource, config)
+        self._client = BubbleClient(settings)
+        self.outcome.stats = self._client.session.stats
+
+    @property
+    def partition_key(self) -> str:
+        return self._partition_key
+
+    def close(self) -> None:
+        self._client.close()
+
+    def fill(self, load: Load, progress: Progress | None) -> datetime | None:
+        began = datetime.now(UTC)
+        dataset = self.resource.datasets[0]
+        before = load.report.watermark_before
+        whole = self._window is None and (self.config.mode is Mode.FULL or before is None)
+        related = RelatedWriter(self._client, load, Mappers(load, self.settings), self._deferred)
+        if self.config.ids:
+            self._fill_by_ids(load, related)
+            return None
+        window = self._reading_window(before, whole=whole)
+        pages = limited(self._client.read(dataset, window), self.config.limit)
+        self._write(pages, load, related, progress)
+        if self.config.limit is not None or self._period is not None:
+            return None
+        self.outcome.complete = whole
+        if whole:
+            load.mark_deleted(dataset.table)
+        return self._watermark(began, before, whole=whole)
+
+    def _reading_window(self, before: datetime | None, *, whole: bool) -> Window:
+        if self._period is not None:
+            return self._period
+        if self._window is not None:
+            return Window(start=self._window[0], end=self._window[1])
+        return Window() if whole else Window(start=before)
+
+    def _watermark(self, began: datetime, before: datetime | None, *, whole: bool) -> datetime | None:
+        """Where the table is complete up to now: moved only by a reading that joins on to what was there."""
+        server = self._client.session.stats.server_clock
+        start = (min(began, server) if server else began) - timedelta(seconds=self.settings.overlap_seconds)
+        if whole or self._window is None:
+            return start
+        if before is None or self._window[0] > before:
+            return None
+        return min(self._window[1], start)
+
+    def _write(self, pages: Iterable[Page], load: Load, related: RelatedWriter, progress: Progress | None) -> None:
+        read = 0
+        for number, page in enumerate(batched(pages, min(_BATCH, self.settings.batch_records)), start=1):
+            load.report.api_calls = self._client.session.stats.requests
+            related.write(page)
+            if self._period is not None and self.resource.name == "invoice":
+                self._write_children(page.records, related)
+            read += len(page.records)
+            if progress is not None:
+                progress(page.table.name, number, read)
+
+    def _fill_by_ids(self, load: Load, related: RelatedWriter) -> None:
+        """Given records with everything they link to; those that are not newer are skipped unless forced."""
+        dataset = self.resource.datasets[0]
+        pages = list(self._client.by_ids(dataset, self.config.ids))
+        records = [record for page in pages for record in page.records]
+        found = {str(record.get("_id")) for record in records}
+        unknown = [record_id for record_id in self.config.ids if record_id not in found]
+        related.steps.append(Step(f"read {dataset.table.name}", len(records)))
+        if unknown:
+            raise SourceNotFound(
+                f"{self.resource.state}: the source has no {dataset.table.name} {', '.join(unknown[:10])}; nothing was "
+                f"written; check the id"
+            )
+        skipped = set() if self.config.force else self._not_newer(load, records)
+        chosen = [record for record in records if str(record.get("_id")) not in skipped]
+        if skipped:
+            related.steps.append(Step("skipped, not newer", len(skipped)))
+        if chosen:
+            clean = all(page.clean for page in pages)
+            related.write(Page(dataset.table, chosen, clean, {"ids": len(chosen)}))
+            related.steps.append(Step(f"wrote {dataset.table.name}", len(chosen)))
+            if self.resource.name == "invoice":
+                self._write_children(chosen, related)
+        self.outcome.extra["skipped"] = len(skipped)
+        self.outcome.extra["steps"] = [{"action": step.action, "records": step.records} for step in related.steps]
+
+    def _not_newer(self, load: Load, records: list[Record]) -> set[str]:
+        table = self.resource.datasets[0].table
+        field = table.column(table.modified).fields[0]
+        known = lookup.modified(load.connection, table, [str(record.get("_id")) for record in records])
+        old = set()
+        for record in records:
+            record_id, changed = str(record.get("_id")), record.get(field)
+            if record_id in known and isinstance(changed, str) and datetime.fromisoformat(changed) <= known[record_id]:
+                old.add(record_id)
+        return old
+
+    def _write_children(self, invoices: Iterable[Record], related: RelatedWriter) -> None:
+        """What the invoices' lists name. A payment's id may be that of a submitted payment."""
+        lists = children_of(list(invoices))
+        items = catalog.dataset_of("invoice_item")
+        related.write_children(batched(self._client.by_ids(items, lists["invoice_item"]), _BATCH))
+        payments = list(self._client.by_ids(catalog.dataset_of("payment"), lists["payment"]))
+        related.write_children(batched(payments, _BATCH))
+        found = {str(record.get("_id")) for page in payments for record in page.records}
+        left = [key for key in dict.fromkeys(lists["payment"]) if key not in found]
+        submitted = catalog.dataset_of("submitted_payment")
+        related.write_children(batched(self._client.by_ids(submitted, left), _BATCH))
+
+
+def _period(resource: Resource, config: SyncConfig) -> Window | None:
+    """The window of `by`, `from_date` and `to_date`.
+
+    Raises:
+        UsageError: a date is malformed, from is after to, or the resource has no such date.
+    """
+    if config.by is By.MODIFIED and not (config.from_date or config.to_date):
+        return None
+    if config.by is By.INVOICE_DATE and resource.name != "invoice":
+        raise UsageError(f"{resource.asset}: only invoices have an invoice date; use --by created or --by modified")
+    first, last = parse_day(config.from_date, "from"), parse_day(config.to_date, "to")
+    if first and last and first > last:
+        raise UsageError(f"from {first} is after to {last}; swap them")
+    return Window(
+        field=_DATE_FIELDS[config.by],
+        start=day_start(first) if first else None,
+        end=day_start(last + timedelta(days=1)) if last else None,
+    )
+
+
+def parse_day(text: str | None, name: str) -> date | None:
+    """A day written yyyy-mm-dd.
+
+    Raises:
+        UsageError: it is not one.
+    """
+    if text is None:
+        return None
+    try:
+        if len(text) != len("yyyy-mm-dd"):
+            raise ValueError
+        return date.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"{name}: expected a day such as 2026-01-31, got {text!r}") from None

@@ -1,0 +1,45 @@
+"""Which days of Bubble are due: from the day of the oldest watermark to a given last day."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, date
+
+from vantage_pipeline.catalog.model import Resource
+from vantage_pipeline.settings import Settings
+from vantage_pipeline.warehouse import engine, state
+
+
+@dataclass(frozen=True, slots=True)
+class DaysDue:
+    """Consecutive days, both included."""
+
+    first: date
+    last: date
+
+    def tags(self) -> dict[str, str]:
+        """The run tags with which Dagster reads the days in one run."""
+        return {
+            "dagster/asset_partition_range_start": self.first.isoformat(),
+            "dagster/asset_partition_range_end": self.last.isoformat(),
+        }
+
+
+def days_due(settings: Settings, resources: Iterable[Resource], *, last: date) -> DaysDue | None:
+    """The days up to `last` that some of the partitioned `resources` still lack.
+
+    None when one of them has never been read whole, so that days alone would not do, or when the first
+    partition lies after `last`.
+    """
+    partitioned = [resource for resource in resources if resource.partitioned]
+    connection = engine.connect(engine.database_url(settings))
+    try:
+        watermarks = [state.watermark(connection, resource.state) for resource in partitioned]
+    finally:
+        connection.close()
+    known = [watermark for watermark in watermarks if watermark is not None]
+    if not known or len(known) < len(watermarks):
+        return None
+    first = max(min(known).astimezone(UTC).date(), settings.bubble_start_date)
+    return DaysDue(min(first, last), last) if last >= settings.bubble_start_date else None

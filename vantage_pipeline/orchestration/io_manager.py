@@ -1,0 +1,120 @@
+"""The IO manager: takes a reading, loads it into the warehouse, and records the state with the data."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from vantage_pipeline.errors import PipelineError
+from vantage_pipeline.orchestration.metadata import describe
+from vantage_pipeline.orchestration.pump import Progress
+from vantage_pipeline.orchestration.reading import Reading
+from vantage_pipeline.settings import Settings
+from vantage_pipeline.warehouse import engine
+from vantage_pipeline.warehouse.load import Load, LoadOptions
+from vantage_pipeline.warehouse.state import Run
+
+TRIGGER_TAG = "vantage_pipeline/triggered_by"
+_PROGRESS_SECONDS = 5.0
+
+
+class WarehouseIOManager(dg.IOManager):
+    """Merge-upserts a `Reading` into its tables; downstream assets read the tables, so nothing is passed on."""
+
+    def handle_output(self, context: dg.OutputContext, obj: Reading) -> None:
+        reading = obj
+        settings = reading.settings
+        url = engine.database_url(settings)
+        started = time.monotonic()
+        load = Load(lambda: engine.connect(url), reading.resource, _run_of(context, reading), _options(reading))
+        try:
+            load.begin()
+            watermark = reading.fill(load, _progress(context, reading))
+            load.report.api_calls = reading.outcome.stats.requests
+            report = load.finish(watermark=watermark)
+        except BaseException as error:
+            load.report.api_calls = reading.outcome.stats.requests
+            load.fail([as_error(error, settings)])
+            raise
+        finally:
+            reading.close()
+        reading.outcome.report = report
+        reading.outcome.seconds = time.monotonic() - started
+        context.add_output_metadata(describe(reading, url))
+
+    def load_input(self, context: dg.InputContext) -> None:
+        """Assets read the tables themselves; the graph's edges are order, not data."""
+
+
+def as_error(error: BaseException, settings: Settings) -> dict[str, Any]:
+    """An exception in the form in which the state lists it. Secrets are masked."""
+    code = error.code if isinstance(error, PipelineError) else type(error).__name__
+    if isinstance(error, (dg.DagsterExecutionInterruptedError, KeyboardInterrupt)):
+        code, message = "CANCELLED", "the run was cancelled"
+    else:
+        message = str(error) or type(error).__name__
+    listed: dict[str, Any] = {
+        "code": code,
+        "message": settings.mask(message),
+        "timestamp": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+    if not isinstance(error, PipelineError) and code != "CANCELLED":
+        listed["stack"] = settings.mask("".join(traceback.format_exception(error)))[-4000:]
+    return listed
+
+
+def _run_of(context: dg.OutputContext, reading: Reading) -> Run:
+    step = context.step_context
+    return Run(
+        run_id=context.run_id,
+        partition_key=reading.partition_key,
+        triggered_by=step.run_tags.get(TRIGGER_TAG) or _trigger_of(step.run_tags),
+        options=reading.config.model_dump(mode="json", exclude_defaults=True),
+    )
+
+
+def _trigger_of(tags: Mapping[str, str]) -> str:
+    """Who asked for the run, in Dagster's own tags."""
+    for tag, kind in (("dagster/schedule_name", "schedule"), ("dagster/sensor_name", "sensor")):
+        if tag in tags:
+            return f"{kind} {tags[tag]}"
+    if "dagster/backfill" in tags:
+        return f"backfill {tags['dagster/backfill']}"
+    return tags.get("user", "dagster")
+
+
+def _options(reading: Reading) -> LoadOptions:
+    settings, config = reading.settings, reading.config
+    wait = settings.lock_wait_seconds if config.wait_seconds is None else config.wait_seconds
+    return LoadOptions(
+        dry_run=config.dry_run,
+        lock_wait_seconds=wait,
+        max_rejected_share=settings.max_rejected_share,
+        max_rejected_records=settings.max_rejected_records,
+        clear_share=settings.clear_guard_share,
+        clear_records=settings.clear_guard_records,
+        allow_clearing=frozenset(config.allow_clear),
+        delete_share=settings.delete_guard_share,
+        delete_records=settings.delete_guard_records,
+        allow_deleting=config.allow_delete,
+        change_history=settings.change_history,
+        differences_kept=None if config.diff_file else config.differences,
+    )
+
+
+def _progress(context: dg.OutputContext, reading: Reading) -> Progress:
+    """Tells the terminal at once and Dagster's log now and then how far the reading is."""
+    last = time.monotonic()
+
+    def tell(table: str, _batches: int, records: int) -> None:
+        nonlocal last
+        if time.monotonic() - last >= _PROGRESS_SECONDS:
+            last = time.monotonic()
+            requests = reading.outcome.stats.requests
+            context.log.info(f"{reading.resource.asset}: {records} records into {table}, {requests} requests")
+
+    return tell

@@ -1,0 +1,61 @@
+"""The jobs: each system by increments and in full, and the sync of given invoices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import dagster as dg
+
+from vantage_pipeline.catalog import BUBBLE_RESOURCES, VANTAGE_RESOURCES, by_state
+from vantage_pipeline.catalog.model import Resource
+from vantage_pipeline.orchestration.config import Mode, SyncConfig
+
+
+def asset_key(resource: Resource) -> dg.AssetKey:
+    return dg.AssetKey(resource.asset.split("/"))
+
+
+def op_name(resource: Resource) -> str:
+    """The name of the asset's op, as run configuration calls it."""
+    return resource.asset.replace("/", "__")
+
+
+def run_config(resources: Iterable[Resource], config: SyncConfig) -> Mapping[str, Any]:
+    """Run configuration that gives every one of `resources` the same options."""
+    return dg.RunConfig(ops={op_name(resource): config for resource in resources}).to_config_dict()
+
+
+def _job(name: str, resources: Iterable[Resource], config: SyncConfig, description: str) -> Any:
+    chosen = list(resources)
+    return dg.define_asset_job(
+        name,
+        selection=dg.AssetSelection.assets(*(asset_key(resource) for resource in chosen)),
+        config=run_config(chosen, config),
+        description=description,
+        tags={"vantage_pipeline/system": chosen[0].system},
+    )
+
+
+_INCREMENTAL, _FULL = SyncConfig(), SyncConfig(mode=Mode.FULL)
+
+VANTAGE_INCREMENTAL = _job(
+    "vantage_incremental", VANTAGE_RESOURCES, _INCREMENTAL, "What changed in Vantage since each watermark."
+)
+VANTAGE_FULL = _job(
+    "vantage_full", VANTAGE_RESOURCES, _FULL, "Everything in Vantage; what is gone there is marked deleted."
+)
+BUBBLE_DAILY = _job(
+    "bubble_daily", BUBBLE_RESOURCES, _INCREMENTAL, "The days of Bubble that have ended since each watermark."
+)
+BUBBLE_FULL = _job(
+    "bubble_full", BUBBLE_RESOURCES, _FULL, "Everything in Bubble; what is gone there is marked deleted."
+)
+SYNC_INVOICE = _job(
+    "sync_invoice",
+    [by_state("bubble_invoice"), by_state("bubble_links")],
+    _INCREMENTAL,
+    "Given invoices now, with everything they link to: put their ids into ops.bubble__invoice.config.ids.",
+)
+
+JOBS = [VANTAGE_INCREMENTAL, VANTAGE_FULL, BUBBLE_DAILY, BUBBLE_FULL, SYNC_INVOICE]

@@ -1,0 +1,54 @@
+"""The daily schedules. They are on by default: the daemon runs them as soon as it is up."""
+
+from __future__ import annotations
+
+from datetime import UTC, timedelta
+
+import dagster as dg
+
+from vantage_pipeline.catalog import BUBBLE_RESOURCES
+from vantage_pipeline.errors import PipelineError
+from vantage_pipeline.orchestration.catchup import days_due
+from vantage_pipeline.orchestration.jobs import BUBBLE_DAILY, VANTAGE_INCREMENTAL
+from vantage_pipeline.settings import load_settings
+
+
+def build_schedules() -> list[dg.ScheduleDefinition]:
+    """One schedule a system, at the configured time in UTC."""
+    cron = load_settings().schedule_cron
+
+    @dg.schedule(
+        name="vantage_daily",
+        job=VANTAGE_INCREMENTAL,
+        cron_schedule=cron,
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="What changed in Vantage since each watermark, in dependency order.",
+    )
+    def vantage_daily(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        settings = load_settings()
+        if "vantage" not in settings.configured_systems:
+            return dg.SkipReason("VANTAGE_API_BASE_URL is not set")
+        return dg.RunRequest(run_key=context.scheduled_execution_time.isoformat())
+
+    @dg.schedule(
+        name="bubble_daily",
+        job=BUBBLE_DAILY,
+        cron_schedule=cron,
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="The day just ended, and days that were missed before it, in one run.",
+    )
+    def bubble_daily(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        settings = load_settings()
+        if "bubble" not in settings.configured_systems:
+            return dg.SkipReason("BUBBLE_API_BASE_URL is not set")
+        yesterday = (context.scheduled_execution_time.astimezone(UTC) - timedelta(days=1)).date()
+        try:
+            due = days_due(settings, BUBBLE_RESOURCES, last=yesterday)
+        except PipelineError as error:
+            return dg.SkipReason(f"the database did not answer: {error}")
+        run_key = context.scheduled_execution_time.isoformat()
+        return dg.RunRequest(run_key=run_key, tags=due.tags() if due else {})
+
+    return [vantage_daily, bubble_daily]

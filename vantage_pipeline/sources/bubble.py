@@ -1,0 +1,340 @@
+"""The Bubble Data API client: reading by key, never by offset, and relations in slices of ids.
+
+Facts (``docs/sources.md``): 100 records a response; nothing comes back past 50,000 records behind one query; an
+edit or a deletion while one pages by offset shifts records past the cursor. Reading by key asks for what lies
+strictly after the last value seen less one millisecond, and drops what it has seen, so nothing is shifted out.
+There is no "greater or equal". Several records, even more than a page of them, can carry the same millisecond.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import quote
+
+from vantage_pipeline.catalog.model import BubbleEndpoint, Dataset
+from vantage_pipeline.errors import SettingsError, SourceNotFound, SourceProtocolError
+from vantage_pipeline.records.model import Page, Record
+from vantage_pipeline.settings import Settings
+from vantage_pipeline.sources.budget import RequestBudget
+from vantage_pipeline.sources.http import ApiSession, Policy
+
+PAGE = 100
+"""Records a response, at most."""
+_URL_BUDGET = 1_900
+"""Characters of a request line we keep under, the base URL included."""
+_SPLIT_ABOVE = 500
+"""A window with more left than this is shared with a free worker."""
+_MILLISECOND = timedelta(milliseconds=1)
+_NARROWEST = timedelta(seconds=1)
+
+Constraint = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Records whose date field lies in ``[start, end)``; None is open."""
+
+    field: str = "Modified Date"
+    start: datetime | None = None
+    end: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    records: list[Record]
+    remaining: int
+    clean: bool
+
+
+class BubbleClient:
+    """Reads types. Safe to use from one thread; it runs several of its own."""
+
+    def __init__(self, settings: Settings) -> None:
+        settings.require("bubble")
+        token, base = settings.bubble_api_token, settings.bubble_api_base_url
+        if token is None or base is None:
+            raise SettingsError("bubble: settings missing")
+        policy = Policy(
+            system="bubble",
+            base_url=base,
+            headers={"Authorization": f"Bearer {token.get_secret_value()}"},
+            refusal_hint="check BUBBLE_API_TOKEN, and that the app's privacy rules let it read this type",
+        )
+        budget = RequestBudget(
+            settings.state_folder / "budget",
+            base,
+            settings.bubble_requests_per_minute * settings.bubble_budget_share,
+        )
+        self.session = ApiSession(policy, settings, budget)
+        self._settings = settings
+        self._base = base
+
+    def close(self) -> None:
+        self.session.close()
+
+    def probe(self) -> str:
+        """Ask for one agent, to see that address and token are right; gives what came back."""
+        answer = self._list("agent", [], limit=1)
+        return f"reachable, {len(answer.records) + answer.remaining} agents"
+
+    def read(self, dataset: Dataset, window: Window) -> Iterator[Page]:
+        """Every record of the type in the window, each at least once and, per reading, as good as never twice.
+
+        Large windows are split in time and read side by side.
+
+        Raises:
+            SourceError: the type is unknown, hidden, or could not be read to its end.
+        """
+        endpoint = _endpoint(dataset)
+        windows: deque[Window] = deque([window])
+        running: set[Future[tuple[Page, Window | None, list[Window]]]] = set()
+        seen = _Seen()
+        workers = self._settings.concurrency
+        with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="bubble-window") as pool:
+            try:
+                while windows or running:
+                    while windows and len(running) < workers:
+                        free = workers - len(running) - len(windows)
+                        running.add(pool.submit(self._step, dataset, endpoint, windows.popleft(), seen, free > 0))
+                    done, running = wait(running, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        page, rest, others = future.result()
+                        if rest is not None:
+                            windows.appendleft(rest)
+                        windows.extend(others)
+                        if page.records:
+                            yield page
+            finally:
+                for future in running:
+                    future.cancel()
+
+    def by_ids(self, dataset: Dataset, ids: Sequence[str]) -> Iterator[Page]:
+        """The records with these ids that exist, in slices of ids; the order is the API's."""
+        endpoint = _endpoint(dataset)
+        yield from self._slices(dataset, endpoint, "_id", list(dict.fromkeys(ids)))
+
+    def linked_to(self, dataset: Dataset, field: str, ids: Sequence[str]) -> Iterator[Page]:
+        """The records whose link `field` is one of `ids`."""
+        endpoint = _endpoint(dataset)
+        yield from self._slices(dataset, endpoint, field, list(dict.fromkeys(ids)))
+
+    def one(self, dataset: Dataset, record_id: str) -> Record | None:
+        """One record by its id; None if there is none."""
+        endpoint = _endpoint(dataset)
+        try:
+            answer = self.session.get(
+                f"/obj/{endpoint.type_name}/{quote(record_id, safe='')}", what=f"{endpoint.type_name} {record_id}"
+            )
+        except SourceNotFound as error:
+            if "MISSING_DATA" in str(error) or "Missing object" in str(error):
+                return None
+            raise
+        response = answer.decoded.value.get("response") if isinstance(answer.decoded.value, dict) else None
+        if not isinstance(response, dict):
+            raise SourceProtocolError(f"bubble: {endpoint.type_name} {record_id}: the answer holds no record")
+        return response
+
+    def _step(
+        self, dataset: Dataset, endpoint: BubbleEndpoint, window: Window, seen: _Seen, share: bool
+    ) -> tuple[Page, Window | None, list[Window]]:
+        """One page of a window; what is left of the window, and parts of it given away."""
+        answer = self._list(endpoint.type_name, _within(window), sort_field=window.field)
+        fresh = seen.add(answer.records)
+        page = Page(dataset.table, fresh, answer.clean, {"field": window.field, "window": _shown(window)})
+        if not answer.remaining and len(answer.records) < PAGE:
+            return page, None, []
+        if not answer.records:
+            raise SourceProtocolError(
+                f"bubble: {endpoint.type_name}: {answer.remaining} records promised and none given; try again later"
+            )
+        last = _moment(answer.records[-1], window.field, endpoint)
+        if not answer.remaining:
+            return page, None, []
+        first = _moment(answer.records[0], window.field, endpoint)
+        if first == last:
+            ties = self._ties(endpoint, window.field, last, seen)
+            merged = Page(dataset.table, [*fresh, *ties.records], page.clean and ties.clean, page.position)
+            return merged, _narrowed(window, last + _MILLISECOND), []
+        rest = _narrowed(window, last)
+        if rest is None or not share or answer.remaining <= _SPLIT_ABOVE:
+            return page, rest, []
+        near, far = _halves(rest)
+        return page, near, far
+
+    def _ties(self, endpoint: BubbleEndpoint, field: str, moment: datetime, seen: _Seen) -> _Answer:
+        """All records of one millisecond, by their ids: there are more of them than a page holds."""
+        exactly = _within(Window(field, moment, moment + _MILLISECOND))
+        found: list[Record] = []
+        clean, after = True, ""
+        while True:
+            beyond = [{"key": "_id", "constraint_type": "greater than", "value": after}] if after else []
+            answer = self._list(endpoint.type_name, [*exactly, *beyond], sort_field="_id")
+            clean = clean and answer.clean
+            found.extend(seen.add(answer.records))
+            if not answer.remaining:
+                return _Answer(found, 0, clean)
+            ids = [str(record.get("_id", "")) for record in answer.records]
+            if not ids or max(ids) <= after:
+                raise SourceProtocolError(
+                    f"bubble: {endpoint.type_name}: {answer.remaining} records of the same millisecond "
+                    f"({moment.isoformat()}) cannot be told apart by _id, so some would be missed; "
+                    f"nothing was marked as synced"
+                )
+            after = max(ids)
+
+    def _slices(self, dataset: Dataset, endpoint: BubbleEndpoint, key: str, ids: Sequence[str]) -> Iterator[Page]:
+        seen = _Seen()
+        slices = list(_sliced(ids, self._slice_room(endpoint, key), by_id=key == "_id"))
+        with ThreadPoolExecutor(max_workers=self._settings.concurrency, thread_name_prefix="bubble-ids") as pool:
+            for records, clean in pool.map(lambda part: self._slice(endpoint, key, part), slices):
+                fresh = seen.add(records)
+                if fresh:
+                    yield Page(dataset.table, fresh, clean, {"ids": len(ids)})
+
+    def _slice(self, endpoint: BubbleEndpoint, key: str, part: Sequence[str]) -> tuple[list[Record], bool]:
+        """All records of one slice; those found through a link may fill several pages, read by `_id`."""
+        base: list[Constraint] = [{"key": key, "constraint_type": "in", "value": list(part)}]
+        found: list[Record] = []
+        clean, after = True, ""
+        while True:
+            beyond = [{"key": "_id", "constraint_type": "greater than", "value": after}] if after else []
+            answer = self._list(endpoint.type_name, [*base, *beyond], sort_field="_id")
+            found.extend(answer.records)
+            clean = clean and answer.clean
+            ids = [str(record.get("_id", "")) for record in answer.records]
+            if not answer.remaining or not ids:
+                return found, clean
+            if max(ids) <= after:
+                raise SourceProtocolError(f"bubble: {endpoint.type_name}: reading by _id does not advance")
+            after = max(ids)
+
+    def _slice_room(self, endpoint: BubbleEndpoint, key: str) -> int:
+        """Characters that a slice's ids may take in the URL."""
+        frame = [{"key": key, "constraint_type": "in", "value": []}]
+        beyond = {"key": "_id", "constraint_type": "greater than", "value": "0" * 32}
+        fixed = quote(json.dumps([*frame, beyond], separators=(",", ":")))
+        return _URL_BUDGET - len(self._base) - len(endpoint.type_name) - len(fixed) - 80
+
+    def _list(
+        self, type_name: str, constraints: Sequence[Constraint], *, sort_field: str | None = None, limit: int = PAGE
+    ) -> _Answer:
+        params = {"limit": str(limit)}
+        if constraints:
+            params["constraints"] = json.dumps(list(constraints), separators=(",", ":"), ensure_ascii=False)
+        if sort_field is not None:
+            params["sort_field"] = sort_field
+            params["descending"] = "false"
+        what = f"{type_name} records"
+
+        def attempt() -> _Answer:
+            answer = self.session.get(f"/obj/{type_name}", params=params, what=what)
+            value = answer.decoded.value
+            response = value.get("response") if isinstance(value, dict) else None
+            results = response.get("results") if isinstance(response, dict) else None
+            if not isinstance(response, dict) or not isinstance(results, list):
+                raise self.session.transient(
+                    SourceProtocolError(f"bubble: {what}: the answer holds no list of results; try again later")
+                )
+            remaining = response.get("remaining", 0)
+            return _Answer(results, int(remaining) if isinstance(remaining, int) else 0, answer.decoded.clean)
+
+        return self.session.retrying(attempt)
+
+
+class _Seen:
+    """Drops records that a reading has given already in the same version."""
+
+    def __init__(self) -> None:
+        self._versions: set[tuple[object, object]] = set()
+        self._lock = threading.Lock()
+
+    def add(self, records: Sequence[Any]) -> list[Record]:
+        fresh: list[Record] = []
+        with self._lock:
+            for record in records:
+                if not isinstance(record, dict):
+                    fresh.append(record)
+                    continue
+                version = (record.get("_id"), str(record.get("Modified Date")))
+                if version not in self._versions:
+                    self._versions.add(version)
+                    fresh.append(record)
+        return fresh
+
+
+def _endpoint(dataset: Dataset) -> BubbleEndpoint:
+    if not isinstance(dataset.endpoint, BubbleEndpoint):
+        raise TypeError(f"{dataset.table.name} is not read from Bubble")
+    return dataset.endpoint
+
+
+def _within(window: Window) -> list[Constraint]:
+    found: list[Constraint] = []
+    if window.start is not None:
+        value = _iso(window.start - _MILLISECOND)
+        found.append({"key": window.field, "constraint_type": "greater than", "value": value})
+    if window.end is not None:
+        found.append({"key": window.field, "constraint_type": "less than", "value": _iso(window.end)})
+    return found
+
+
+def _narrowed(window: Window, start: datetime) -> Window | None:
+    if window.end is not None and start >= window.end:
+        return None
+    return Window(window.field, start, window.end)
+
+
+def _halves(window: Window) -> tuple[Window, list[Window]]:
+    """The window's earlier half for the one who reads it, the later one for someone else."""
+    end = window.end or datetime.now(UTC)
+    if window.start is None or end - window.start < 2 * _NARROWEST:
+        return window, []
+    middle = window.start + (end - window.start) / 2
+    middle = middle.replace(microsecond=middle.microsecond // 1000 * 1000)
+    return Window(window.field, window.start, middle), [Window(window.field, middle, window.end)]
+
+
+def _sliced(ids: Sequence[str], room: int, *, by_id: bool) -> Iterator[list[str]]:
+    """Slices whose ids take at most `room` characters in a URL; by id, at most a page of them."""
+    part: list[str] = []
+    used = 0
+    for item in ids:
+        cost = len(quote(json.dumps(item))) + 3
+        if part and (used + cost > room or (by_id and len(part) == PAGE)):
+            yield part
+            part, used = [], 0
+        part.append(item)
+        used += cost
+    if part:
+        yield part
+
+
+def _iso(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _moment(record: Mapping[str, Any], field: str, endpoint: BubbleEndpoint) -> datetime:
+    value = record.get(field)
+    try:
+        if not isinstance(value, str):
+            raise ValueError
+        moment = datetime.fromisoformat(value)
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except ValueError:
+        raise SourceProtocolError(
+            f"bubble: {endpoint.type_name} {record.get('_id')}: {field} is {value!r}, not a time, so the reading "
+            f"cannot go on from there; nothing was marked as synced"
+        ) from None
+
+
+def _shown(window: Window) -> str:
+    start = _iso(window.start) if window.start else ""
+    end = _iso(window.end) if window.end else ""
+    return f"[{start}, {end})"

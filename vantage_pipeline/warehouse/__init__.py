@@ -1,0 +1,1 @@
+"""PostgreSQL: connections, migrations, merge, quarantine, links, sync state, reconciliation."""

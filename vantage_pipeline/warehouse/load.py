@@ -1,0 +1,423 @@
+"""One sync of one resource into the warehouse: lock, start, batches, end.
+
+Each batch is one transaction with its rows, its rejected records, its pending links and its checkpoint; the
+last transaction also holds the watermark and the state. A dry run does the same in a single transaction that
+is rolled back, and leaves the state alone.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, TypeVar
+
+import psycopg2
+from psycopg2 import errorcodes
+from psycopg2.extensions import connection as Connection
+from psycopg2.extensions import cursor as Cursor
+
+from vantage_pipeline.catalog.model import Resource, Table
+from vantage_pipeline.errors import DatabaseUnreachable, PipelineError, TooManyRejections, WarehouseError
+from vantage_pipeline.records.mapping import ColumnType
+from vantage_pipeline.records.model import Rejection, RowBatch
+from vantage_pipeline.warehouse import deletion, guard, locks, pending, quarantine, sightings, staging, state, tables
+from vantage_pipeline.warehouse.guard import HeldBack
+from vantage_pipeline.warehouse.merge import Difference, Merge, MergeCounts
+from vantage_pipeline.warehouse.state import Run
+
+T = TypeVar("T")
+_RETRIED = frozenset((errorcodes.SERIALIZATION_FAILURE, errorcodes.DEADLOCK_DETECTED, errorcodes.LOCK_NOT_AVAILABLE))
+_TRIES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class LoadOptions:
+    """How a load behaves; the defaults are the settings' defaults."""
+
+    dry_run: bool = False
+    lock_wait_seconds: float = 0
+    max_rejected_share: float = 0.01
+    max_rejected_records: int = 10
+    clear_share: float = 0.9
+    clear_records: int = 10
+    allow_clearing: frozenset[str] = frozenset()
+    """Columns (``table.column`` or ``*``) whose clearing is not held back in this run."""
+    delete_share: float = 0.05
+    delete_records: int = 10
+    allow_deleting: bool = False
+    change_history: bool = False
+    differences_kept: int | None = None
+    """Differences collected in a dry run; None for all."""
+
+
+@dataclass
+class LoadReport:
+    """What a load did, so far or in all."""
+
+    resource: str
+    fetched: int = 0
+    repeated: int = 0
+    counts: MergeCounts = field(default_factory=MergeCounts)
+    by_table: dict[str, MergeCounts] = field(default_factory=dict)
+    related: MergeCounts = field(default_factory=MergeCounts)
+    """Rows of other resources that were written because rows of this one name them."""
+    quarantined: int = 0
+    deleted: int = 0
+    links_filled: int = 0
+    errors: list[dict[str, str]] = field(default_factory=list)
+    rejections: list[Rejection] = field(default_factory=list)
+    held_back: list[HeldBack] = field(default_factory=list)
+    differences: list[Difference] = field(default_factory=list)
+    watermark_before: datetime | None = None
+    watermark_after: datetime | None = None
+    api_calls: int = 0
+
+    def facts(self) -> dict[str, Any]:
+        """What the history keeps beyond the functions' arguments."""
+        return {
+            "records_synced": self.fetched,
+            "records_created": self.counts.created,
+            "records_updated": self.counts.updated,
+            "records_unchanged": self.counts.unchanged,
+            "records_quarantined": self.quarantined,
+            "records_deleted": self.deleted,
+            "records_cleared_held": sum(h.records for h in self.held_back if h.kind == "clear"),
+            "api_calls": self.api_calls,
+            "watermark_before": self.watermark_before,
+        }
+
+
+class Load:
+    """A running load. `begin` first, then `write` for each batch, then `finish` or `fail`."""
+
+    def __init__(
+        self,
+        connect: Callable[[], Connection],
+        resource: Resource,
+        run: Run,
+        options: LoadOptions | None = None,
+    ) -> None:
+        self._connect = connect
+        self._connection = connect()
+        self._resource = resource
+        self._run = run
+        self._options = options or LoadOptions()
+        self._merges: dict[str, Merge] = {}
+        self._types: dict[str, dict[str, ColumnType]] = {}
+        self._quarantined_keys: dict[str, set[str]] = {}
+        self._fields: dict[str, Counter[str]] = {}
+        self.report = LoadReport(resource.state)
+
+    @property
+    def connection(self) -> Connection:
+        return self._connection
+
+    @property
+    def dry_run(self) -> bool:
+        return self._options.dry_run
+
+    def begin(self) -> None:
+        """Take the resource's lock and record that the sync runs.
+
+        Raises:
+            SyncAlreadyRunning: another sync of the resource runs.
+            MigrationsMissing: the resource's tables are not as a sync needs them.
+        """
+        locks.acquire(self._connection, self._resource.state, wait_seconds=self._options.lock_wait_seconds)
+        self.report.watermark_before = state.watermark(self._connection, self._resource.state)
+        for dataset in self._resource.datasets:
+            self._prepare(dataset.table)
+        with self._connection.cursor() as cursor:
+            state.announce(cursor, self._run, {"watermark_before": self.report.watermark_before})
+            if not self.dry_run:
+                state.start(cursor, self._resource.state)
+        self._commit()
+
+    def types(self, table: Table) -> dict[str, ColumnType]:
+        """The table's column types in this database, for the mapping."""
+        self._prepare(table)
+        return self._types[table.name]
+
+    def write(
+        self, batch: RowBatch, *, position: Mapping[str, Any] | None = None, resource: Resource | None = None
+    ) -> MergeCounts:
+        """Merge one batch, with everything that belongs to it, in one transaction.
+
+        Args:
+            batch: the rows and rejections of one table.
+            position: where the reading stands, for the checkpoint.
+            resource: whose records they are, where they are not this load's own (parents fetched by id).
+
+        Raises:
+            TooManyRejections: the share of rejected records is past the limit; what was good stays.
+        """
+        own = resource is None or resource.state == self._resource.state
+        owner = resource or self._resource
+        self._prepare(batch.table)
+        self._fields.setdefault(batch.table.name, Counter()).update(batch.fields)
+
+        def attempt(cursor: Cursor) -> tuple[MergeCounts, list[Rejection], list[HeldBack], list[Difference], int]:
+            staging.fill(cursor, batch)
+            merge = self._merges[batch.table.name]
+            rejections = [*batch.rejections, *self._foreign(cursor, merge, batch)]
+            held = guard.clearings(cursor, merge, batch, self._options, run_id=self._run.run_id, resource=owner.state)
+            columns = [item.column for item in held]
+            differences = (
+                merge.differences(cursor, held=columns, limit=self._options.differences_kept) if self.dry_run else []
+            )
+            merge.drop_repairs(cursor)
+            counts = merge.run(cursor, held=columns, run_id=self._run.run_id)
+            if counts.dangling or self._has_pending(cursor, batch.table):
+                merge.note_pending(cursor, resource=owner.state, run_id=self._run.run_id)
+            waiting = pending.waiting_for(cursor, batch.table.name)
+            filled = pending.fill_in(cursor, waiting) if waiting else 0
+            self._settle_quarantine(cursor, owner, batch, rejections)
+            if own:
+                deletion.mark_seen(cursor, batch, rejections)
+                if not self.dry_run:
+                    state.checkpoint(cursor, self._resource.state, self._checkpoint(counts, batch, position))
+            return counts, rejections, held, differences, filled
+
+        counts, rejections, held, differences, filled = self._transaction(attempt)
+        self._count(batch, counts, rejections, own=own)
+        self.report.held_back.extend(held)
+        self.report.links_filled += filled
+        self.report.differences.extend(differences)
+        if own:
+            self._check_rejections(final=False)
+        return counts
+
+    def distinct_seen(self, table: Table) -> int:
+        """How many different keys of `table` this load has seen, rejected ones included."""
+        with self._connection.cursor() as cursor:
+            return deletion.count_seen(cursor, table)
+
+    def mark_deleted(self, table: Table) -> int:
+        """Mark the rows whose keys this load has not seen. Only after a complete reading of everything."""
+
+        def attempt(cursor: Cursor) -> tuple[int, HeldBack | None]:
+            return deletion.mark_missing(
+                cursor, table, self._options, run_id=self._run.run_id, resource=self._resource.state
+            )
+
+        deleted, held = self._transaction(attempt)
+        self.report.deleted += deleted
+        if held is not None:
+            self.report.held_back.append(held)
+        return deleted
+
+    def run_sql(self, work: Callable[[Cursor], MergeCounts]) -> MergeCounts:
+        """Run a derivation in one transaction and count it."""
+        counts = self._transaction(work)
+        self.report.counts = self.report.counts + counts
+        self.report.fetched += counts.created + counts.updated + counts.unchanged
+        return counts
+
+    def finish(self, *, watermark: datetime | None) -> LoadReport:
+        """Record the success, with the watermark, in one transaction.
+
+        Raises:
+            TooManyRejections: see `write`.
+        """
+        self._check_rejections(final=True)
+        report = self.report
+
+        def attempt(cursor: Cursor) -> None:
+            for table, fields in self._fields.items():
+                sightings.record(cursor, resource=self._resource.state, table=table, fields=fields)
+            errors = [*(r.as_error() for r in report.rejections), *(h.as_error() for h in report.held_back)]
+            facts = {**report.facts(), "errors": errors[: state.ERRORS_LISTED]}
+            state.announce(cursor, self._run, facts)
+            if not self.dry_run:
+                state.complete(
+                    cursor,
+                    self._resource.state,
+                    synced=report.fetched,
+                    created=report.counts.created,
+                    updated=report.counts.updated,
+                    watermark=watermark,
+                )
+
+        self._transaction(attempt)
+        report.watermark_after = state.watermark(self._connection, self._resource.state)
+        self.close()
+        return report
+
+    def fail(self, errors: Sequence[Mapping[str, Any]]) -> None:
+        """Record the failure, on a new connection if the old one is gone, and give the lock back."""
+        try:
+            try:
+                self._connection.rollback()
+                self._record_failure(errors)
+            except psycopg2.Error:
+                self._connection = self._connect()
+                self._record_failure(errors)
+        except (psycopg2.Error, DatabaseUnreachable):
+            # the run-status sensor records it once the database is back
+            self.report.errors.append({"code": "STATE_NOT_RECORDED", "message": "the database could not be reached"})
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """End the connection, and with it the lock, the temporary tables and a dry run's work."""
+        try:
+            self._connection.rollback()
+        except psycopg2.Error:
+            pass
+        finally:
+            self._connection.close()
+
+    def _record_failure(self, errors: Sequence[Mapping[str, Any]]) -> None:
+        if self.dry_run:
+            return
+        with self._connection.cursor() as cursor:
+            state.announce(cursor, self._run, self.report.facts())
+            state.fail(cursor, self._resource.state, errors)
+        self._connection.commit()
+
+    def _prepare(self, table: Table) -> None:
+        if table.name in self._merges:
+            return
+        live = tables.inspect(self._connection, table)
+        staging.create(self._connection, table, live)
+        self._merges[table.name] = Merge(table, live, keep_history=self._options.change_history)
+        self._types[table.name] = tables.column_types(live)
+        with self._connection.cursor() as cursor:
+            self._quarantined_keys[table.name] = quarantine.open_keys(
+                cursor, resource=self._resource.state, table=table.name
+            )
+        self._commit()
+
+    def _transaction(self, work: Callable[[Cursor], T]) -> T:
+        """Run `work` in one transaction, again when PostgreSQL asks for it.
+
+        In a dry run everything is one transaction, so `work` runs in a savepoint instead.
+        """
+        for remaining in reversed(range(_TRIES)):
+            try:
+                with self._connection.cursor() as cursor:
+                    if self.dry_run:
+                        cursor.execute("SAVEPOINT batch")
+                    result = work(cursor)
+                    if self.dry_run:
+                        cursor.execute("RELEASE SAVEPOINT batch")
+                self._commit()
+                return result
+            except psycopg2.Error as error:
+                self._roll_back()
+                if remaining and error.pgcode in _RETRIED:
+                    continue
+                raise _explained(error, self._resource.state) from error
+            except BaseException:
+                self._roll_back()
+                raise
+        raise PipelineError("unreachable")
+
+    def _commit(self) -> None:
+        if not self.dry_run:
+            self._connection.commit()
+
+    def _roll_back(self) -> None:
+        try:
+            if self.dry_run and not self._connection.closed:
+                with self._connection.cursor() as cursor:
+                    cursor.execute("ROLLBACK TO SAVEPOINT batch")
+            else:
+                self._connection.rollback()
+        except psycopg2.Error:
+            pass
+
+    def _has_pending(self, cursor: Cursor, table: Table) -> bool:
+        if not table.links:
+            return False
+        cursor.execute("SELECT EXISTS (SELECT 1 FROM vantage_pending_links WHERE table_name = %s)", (table.name,))
+        row = cursor.fetchone()
+        return bool(row and row[0])
+
+    def _foreign(self, cursor: Cursor, merge: Merge, batch: RowBatch) -> list[Rejection]:
+        """Rejections for keys that another source owns in the table."""
+        taken = set(merge.of_another_owner(cursor))
+        if not taken:
+            return []
+        keys = batch.columns[batch.table.key]
+        field_name = batch.table.column(batch.table.key).fields[0]
+        return [
+            Rejection.of(
+                batch.table.name,
+                str(key),
+                "OWNED_BY_ANOTHER_SOURCE",
+                field_name,
+                f"a row of another source has the {batch.table.key} {key!r}; it stays as it is",
+                record,
+            )
+            for key, record in zip(keys, batch.records, strict=True)
+            if key in taken
+        ]
+
+    def _settle_quarantine(
+        self, cursor: Cursor, owner: Resource, batch: RowBatch, rejections: Sequence[Rejection]
+    ) -> None:
+        known = self._quarantined_keys[batch.table.name]
+        refused = {rejection.record_key for rejection in rejections}
+        arrived = (
+            [key for key in batch.columns[batch.table.key] if key in known and key not in refused] if known else []
+        )
+        if arrived:
+            quarantine.resolve(
+                cursor,
+                resource=owner.state,
+                table=batch.table.name,
+                keys=[key for key in arrived if key],
+                how="arrived well",
+            )
+        if rejections:
+            quarantine.put(cursor, resource=owner.state, run_id=self._run.run_id, rejections=rejections)
+
+    def _checkpoint(self, counts: MergeCounts, batch: RowBatch, position: Mapping[str, Any] | None) -> dict[str, Any]:
+        report = self.report
+        return {
+            "records_synced": report.fetched + batch.fetched,
+            "records_created": report.counts.created + counts.created,
+            "records_updated": report.counts.updated + counts.updated,
+            "records_unchanged": report.counts.unchanged + counts.unchanged,
+            "records_quarantined": report.quarantined + len(batch.rejections),
+            "api_calls": report.api_calls,
+            "checkpoint": {"table": batch.table.name, **(position or {})},
+        }
+
+    def _count(self, batch: RowBatch, counts: MergeCounts, rejections: Sequence[Rejection], *, own: bool) -> None:
+        report = self.report
+        if own:
+            report.fetched += batch.fetched
+            report.repeated += batch.repeated
+            report.counts = report.counts + counts
+            report.quarantined += len(rejections)
+        else:
+            report.related = report.related + counts
+        report.by_table[batch.table.name] = report.by_table.get(batch.table.name, MergeCounts()) + counts
+        report.rejections.extend(rejections[: max(0, state.ERRORS_LISTED - len(report.rejections))])
+        self._quarantined_keys[batch.table.name] |= {rejection.record_key for rejection in rejections}
+
+    def _check_rejections(self, *, final: bool) -> None:
+        report = self.report
+        if not final and report.fetched < 1_000:
+            return
+        limit = self._options.max_rejected_share * report.fetched
+        if report.quarantined >= max(1, self._options.max_rejected_records) and report.quarantined > limit:
+            raise TooManyRejections(
+                f"{self._resource.state}: {report.quarantined} of {report.fetched} records were rejected, more than "
+                f"{self._options.max_rejected_share:.1%}; the first: {report.rejections[0].message}. What was good is "
+                f"in the table; look at them with: vantage-pipeline quarantine list"
+            )
+
+
+def _explained(error: psycopg2.Error, resource: str) -> WarehouseError:
+    first = str(error).strip().split("\n")[0]
+    if isinstance(error, (psycopg2.OperationalError, psycopg2.InterfaceError)) and not error.pgcode:
+        return DatabaseUnreachable(
+            f"{resource}: the connection to the database was lost ({first}); what was committed stays; "
+            f"run the sync again when the database is back"
+        )
+    return WarehouseError(f"{resource}: PostgreSQL refused a batch ({error.pgcode}): {first}")

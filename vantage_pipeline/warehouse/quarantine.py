@@ -1,0 +1,45 @@
+"""Records that could not become rows: kept whole, with the reason, until they arrive well."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from psycopg2.extensions import cursor as Cursor
+from psycopg2.extras import execute_values
+
+from vantage_pipeline.records.model import Rejection
+
+_INSERT = """
+INSERT INTO vantage_quarantine AS q
+    (resource, table_name, record_key, code, field, message, record, run_id)
+VALUES %s
+ON CONFLICT (resource, table_name, record_key) WHERE resolved_at IS NULL DO UPDATE
+SET code = excluded.code, field = excluded.field, message = excluded.message, record = excluded.record,
+    run_id = excluded.run_id, last_seen_at = now(), times_seen = q.times_seen + 1
+"""
+
+_RESOLVE = """
+UPDATE vantage_quarantine SET resolved_at = now(), resolution = %s
+WHERE resource = %s AND table_name = %s AND resolved_at IS NULL AND record_key = ANY(%s)
+"""
+
+
+def put(cursor: Cursor, *, resource: str, run_id: str, rejections: Sequence[Rejection]) -> None:
+    """Store the rejections; one that is there already is seen once more."""
+    latest = {(rejection.table, rejection.record_key): rejection for rejection in rejections}
+    rows = [(resource, r.table, r.record_key, r.code, r.field, r.message, r.record, run_id) for r in latest.values()]
+    execute_values(cursor, _INSERT, rows)
+
+
+def open_keys(cursor: Cursor, *, resource: str, table: str) -> set[str]:
+    """Keys of the table's records that are in quarantine now."""
+    cursor.execute(
+        "SELECT record_key FROM vantage_quarantine WHERE resource = %s AND table_name = %s AND resolved_at IS NULL",
+        (resource, table),
+    )
+    return {key for (key,) in cursor.fetchall()}
+
+
+def resolve(cursor: Cursor, *, resource: str, table: str, keys: Sequence[str], how: str) -> None:
+    """Close the entries of `keys`."""
+    cursor.execute(_RESOLVE, (how, resource, table, list(keys)))

@@ -1,0 +1,71 @@
+"""The state of each sync, through the SQL functions that everyone uses: runs, sensors and people.
+
+A run's identity and the facts beyond the functions' arguments travel in the session setting
+``vantage_pipeline.run`` (JSON), which the functions read.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from psycopg2.extensions import connection as Connection
+from psycopg2.extensions import cursor as Cursor
+
+ERRORS_LISTED = 100
+"""Errors listed in a state row; all of them are in the quarantine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Who syncs, and with which options. `partition_key` is empty for a resource without partitions."""
+
+    run_id: str
+    partition_key: str = ""
+    triggered_by: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def announce(cursor: Cursor, run: Run, facts: Mapping[str, Any] | None = None) -> None:
+    """Tell this session's state functions which run speaks and what it has to say."""
+    said = {
+        "run_id": run.run_id,
+        "partition_key": run.partition_key,
+        "triggered_by": run.triggered_by,
+        "options": dict(run.options),
+        **(facts or {}),
+    }
+    cursor.execute("SELECT set_config('vantage_pipeline.run', %s, false)", (json.dumps(said, default=str),))
+
+
+def start(cursor: Cursor, resource: str) -> None:
+    cursor.execute("SELECT start_vantage_sync(%s)", (resource,))
+
+
+def checkpoint(cursor: Cursor, resource: str, details: Mapping[str, Any]) -> None:
+    """Counts and position so far, into the running row of the history."""
+    cursor.execute("SELECT checkpoint_vantage_sync(%s, %s::jsonb)", (resource, json.dumps(details, default=str)))
+
+
+def complete(
+    cursor: Cursor, resource: str, *, synced: int, created: int, updated: int, watermark: datetime | None
+) -> None:
+    """The sync succeeded. A watermark of None leaves the old one."""
+    cursor.execute("SELECT complete_vantage_sync(%s, %s, %s, %s, %s)", (resource, synced, created, updated, watermark))
+
+
+def fail(cursor: Cursor, resource: str, errors: Sequence[Mapping[str, Any]]) -> None:
+    cursor.execute(
+        "SELECT fail_vantage_sync(%s, %s::jsonb)", (resource, json.dumps(list(errors)[:ERRORS_LISTED], default=str))
+    )
+
+
+def watermark(connection: Connection, resource: str) -> datetime | None:
+    """Up to when everything that changed in the source is in the table; None if never synced."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT last_sync_time FROM vantage_sync_state WHERE resource = %s", (resource,))
+        row = cursor.fetchone()
+    return row[0] if row else None
