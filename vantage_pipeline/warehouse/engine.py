@@ -35,9 +35,7 @@ def database_url(settings: Settings) -> str:
 def dagster_url(settings: Settings) -> str:
     """Dagster's own storage: a database of its own, on the data's server unless another is named."""
     if settings.dagster_database_url is not None:
-        return normalised(
-            settings.dagster_database_url.get_secret_value(), "VANTAGE_PIPELINE_DAGSTER_DATABASE_URL"
-        )
+        return normalised(settings.dagster_database_url.get_secret_value(), "VANTAGE_PIPELINE_DAGSTER_DATABASE_URL")
     if settings.database_url is None:
         return embedded_url(settings, "dagster")
     data = database_url(settings)

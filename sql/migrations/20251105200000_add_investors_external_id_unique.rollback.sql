@@ -1,0 +1,1 @@
+ALTER TABLE investors DROP CONSTRAINT IF EXISTS investors_external_id_unique CASCADE;

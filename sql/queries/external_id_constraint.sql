@@ -1,0 +1,2 @@
+-- The constraint by which accounts are merged.
+SELECT constraint_name, constraint_type FROM information_schema.table_constraints WHERE table_name = 'investors' AND constraint_name = 'investors_external_id_unique';

@@ -1,0 +1,118 @@
+"""``demo``, ``dev`` and ``sandbox``."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+import typer
+
+from vantage_pipeline.errors import SandboxRefused
+from vantage_pipeline.sandbox import Sandbox
+from vantage_pipeline.settings import load_settings, project_root
+
+
+def demo(*, cash_flows: int, as_json: bool) -> int:
+    """Sync all of a sandbox into the embedded server; gives the exit status."""
+    began = time.monotonic()
+    with _pointed_at_sandbox(cash_flows=cash_flows):
+        from vantage_pipeline.catalog import RESOURCES
+        from vantage_pipeline.cli.running import run
+        from vantage_pipeline.cli.tables import print_done
+        from vantage_pipeline.orchestration.config import Mode, SyncConfig
+
+        if not as_json:
+            typer.echo("Serving made-up data of both APIs on loopback; syncing it into the embedded PostgreSQL ...")
+        done = run(load_settings(), RESOURCES, SyncConfig(mode=Mode.FULL))
+        status = print_done(done, title="Sandbox to PostgreSQL", as_json=as_json)
+    if not as_json:
+        created = sum(item.metadata.get("created", 0) for item in done)
+        updated = sum(item.metadata.get("updated", 0) for item in done)
+        typer.echo(f"{created} rows created, {updated} updated, in {time.monotonic() - began:.1f} s.")
+        typer.echo("Next: vantage-pipeline dev (or make dev) for the same in the Dagster UI.")
+    return status
+
+
+def dev(*, port: int) -> int:
+    """Run Dagster's UI and daemon until interrupted; gives the exit status."""
+    settings = load_settings()
+    os.environ.setdefault("DAGSTER_HOME", str(project_root()))
+    command = [sys.executable, "-m", "dagster", "dev", "-h", "127.0.0.1", "-p", str(port), "-w", "workspace.yaml"]
+    with contextlib.ExitStack() as stack:
+        if not settings.configured_systems:
+            stack.enter_context(_pointed_at_sandbox(cash_flows=20_000))
+            typer.echo("No API is set: using the sandbox's made-up data.")
+        typer.echo(f"Dagster UI: http://127.0.0.1:{port}")
+        process = subprocess.Popen(command, cwd=project_root(), start_new_session=os.name != "nt")
+        try:
+            with _ended_by_signals(process):
+                return process.wait()
+        finally:
+            _end(process)
+
+
+def serve(*, port: int, cash_flows: int) -> int:
+    """Serve the sandbox until interrupted; gives the exit status."""
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    with Sandbox.start(port=port, cash_flows=cash_flows) as sandbox:
+        typer.echo("# made-up data; put these into the environment of another terminal")
+        for name, value in sandbox.environment().items():
+            typer.echo(f"export {name}={value}")
+        sys.stdout.flush()
+        stop.wait()
+    return 0
+
+
+@contextlib.contextmanager
+def _pointed_at_sandbox(*, cash_flows: int) -> Iterator[Sandbox]:
+    """A sandbox, with this process's settings pointing at it and at the embedded server's sandbox data."""
+    settings = load_settings()
+    if not settings.embedded:
+        raise SandboxRefused(
+            "DATABASE_URL is set, and the sandbox's made-up data goes only to the embedded database; unset it for the demo"
+        )
+    state = settings.state_folder / "sandbox-state"
+    with Sandbox.start(cash_flows=cash_flows) as sandbox:
+        os.environ.update(sandbox.environment())
+        os.environ["VANTAGE_PIPELINE_STATE_DIR"] = str(state)
+        load_settings.cache_clear()
+        try:
+            yield sandbox
+        finally:
+            for name in (*sandbox.environment(), "VANTAGE_PIPELINE_STATE_DIR"):
+                os.environ.pop(name, None)
+            load_settings.cache_clear()
+
+
+@contextlib.contextmanager
+def _ended_by_signals(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    def end(*_: object) -> None:
+        _end(process)
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End the whole group: Dagster's own children do not always follow it."""
+    if os.name == "nt":
+        process.terminate()
+        return
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGINT)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=15)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)

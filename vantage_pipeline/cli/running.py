@@ -1,0 +1,141 @@
+"""Runs assets in this process, on the same Dagster instance that the UI shows."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import dagster as dg
+
+from vantage_pipeline import catalog
+from vantage_pipeline.catalog.model import Resource
+from vantage_pipeline.errors import PipelineError, SettingsError
+from vantage_pipeline.orchestration.config import SyncConfig
+from vantage_pipeline.orchestration.io_manager import TRIGGER_TAG
+from vantage_pipeline.orchestration.jobs import asset_key, op_name, run_config
+from vantage_pipeline.settings import Settings, project_root
+from vantage_pipeline.warehouse import engine, migrations
+
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+@dataclass
+class Done:
+    """What became of one resource."""
+
+    resource: str
+    status: str
+    metadata: dict[str, Any] = field(default_factory=dict)
+    checks_failed: list[str] = field(default_factory=list)
+    checks: int = 0
+    error: str = ""
+
+
+def prepare(settings: Settings, resources: Sequence[Resource]) -> None:
+    """Fail before anything begins where something is missing: settings, database, migrations."""
+    for system in sorted({resource.system for resource in resources}):
+        settings.require(system)
+    migrations.check(engine.database_url(settings))
+
+
+def configured(settings: Settings, names: Sequence[str]) -> tuple[Resource, ...]:
+    """The named resources; for no name, those of the systems that are set up."""
+    chosen = catalog.select(names)
+    if names:
+        return chosen
+    systems = settings.configured_systems
+    if not systems:
+        raise SettingsError(
+            "no API is set: put VANTAGE_API_BASE_URL or BUBBLE_API_BASE_URL (and their credentials) in the "
+            "environment or in .env, or try the sandbox: vantage-pipeline demo"
+        )
+    return tuple(resource for resource in chosen if resource.system in systems)
+
+
+def run(
+    settings: Settings, resources: Sequence[Resource], config: SyncConfig, *, tags: Mapping[str, str] | None = None
+) -> list[Done]:
+    """Materialize the resources' assets in load order.
+
+    What Dagster skips because something before it failed is run after all: order spares work, but no resource
+    needs another's success.
+    """
+    os.environ.setdefault("DAGSTER_HOME", str(project_root()))
+    prepare(settings, resources)
+    from vantage_pipeline.definitions import defs
+
+    done: dict[str, Done] = {}
+    left = list(resources)
+    with dg.DagsterInstance.get() as instance:
+        job = defs.resolve_implicit_global_asset_job_def()
+        while left:
+            result = job.execute_in_process(
+                instance=instance,
+                asset_selection=[asset_key(resource) for resource in left],
+                run_config={**run_config(left, config), **_QUIET},
+                tags={TRIGGER_TAG: f"command line: {_user()}", **(tags or {})},
+                raise_on_error=False,
+            )
+            for resource in left:
+                outcome = _outcome(resource, result)
+                if outcome is not None:
+                    done[resource.state] = outcome
+            if not any(resource.state in done for resource in left):
+                raise PipelineError("Dagster ran none of the assets; see the run in the UI")
+            left = [resource for resource in left if resource.state not in done]
+    return [done[resource.state] for resource in resources]
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"
+
+
+def _outcome(resource: Resource, result: dg.ExecuteInProcessResult) -> Done | None:
+    step = op_name(resource)
+    done: Done | None = None
+    failed: list[str] = []
+    checks = 0
+    for event in result.events_for_node(step):
+        if event.is_step_failure:
+            return Done(resource.asset, "failed", error=_message(event.step_failure_data.error))
+        if event.event_type_value == "ASSET_MATERIALIZATION" and done is None:
+            values = event.step_materialization_data.materialization.metadata
+            done = Done(resource.asset, "ok", metadata={name: _plain(value) for name, value in values.items()})
+        if event.event_type_value == "ASSET_CHECK_EVALUATION":
+            evaluation = event.asset_check_evaluation_data
+            checks += 1
+            if not evaluation.passed:
+                failed.append(evaluation.check_name)
+    if done is not None:
+        done.checks, done.checks_failed = checks, failed
+    return done
+
+
+def _message(error: Any) -> str:
+    """The first of our own errors in the chain, else the root cause."""
+    chain = []
+    while error is not None:
+        chain.append(error)
+        error = error.cause or error.context
+    known = {name for name in _error_names(PipelineError)}
+    chosen = next((e for e in chain if e.cls_name in known), chain[-1])
+    text = str(chosen.message).strip()
+    for prefix in (f"vantage_pipeline.errors.{chosen.cls_name}: ", f"{chosen.cls_name}: "):
+        text = text.removeprefix(prefix)
+    return text if chosen.cls_name in known else f"{chosen.cls_name}: {text}"
+
+
+def _error_names(kind: type) -> set[str]:
+    return {kind.__name__}.union(*(_error_names(sub) for sub in kind.__subclasses__()))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dg.TableMetadataValue):
+        return [dict(record.data) for record in value.records]
+    return value.value

@@ -1,0 +1,97 @@
+"""``sync``, ``sync-invoice`` and ``backfill``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from vantage_pipeline import catalog
+from vantage_pipeline.cli.running import configured, prepare, run
+from vantage_pipeline.cli.tables import print_done
+from vantage_pipeline.errors import UsageError
+from vantage_pipeline.orchestration.bubble_reading import parse_day
+from vantage_pipeline.orchestration.catchup import DaysDue, days_due
+from vantage_pipeline.orchestration.config import By, Mode, SyncConfig
+from vantage_pipeline.settings import load_settings
+
+
+def sync(
+    names: Sequence[str],
+    *,
+    full: bool,
+    dry_run: bool,
+    limit: int | None,
+    allow_clear: Sequence[str],
+    allow_delete: bool,
+    diff: str | None,
+    as_json: bool,
+) -> int:
+    """Sync the named resources, or all; gives the exit status."""
+    settings = load_settings()
+    resources = configured(settings, names)
+    prepare(settings, resources)
+    config = SyncConfig(
+        mode=Mode.FULL if full else Mode.INCREMENTAL,
+        dry_run=dry_run,
+        limit=limit,
+        allow_clear=list(allow_clear),
+        allow_delete=allow_delete,
+        diff_file=_diff_file(diff, dry_run=dry_run),
+    )
+    tags: dict[str, str] = {}
+    if not full and any(resource.partitioned for resource in resources):
+        due = days_due(settings, resources, last=datetime.now(UTC).date())
+        tags = due.tags() if due else {}
+    done = run(settings, resources, config, tags=tags)
+    return print_done(done, title="Dry run: nothing was written" if dry_run else "Sync", as_json=as_json)
+
+
+def sync_invoice(ids: Sequence[str], *, force: bool, as_json: bool) -> int:
+    """Sync invoices by id with all they link to, then the repairs; gives the exit status."""
+    settings = load_settings()
+    invoice, links = catalog.by_state("bubble_invoice"), catalog.by_state("bubble_links")
+    done = run(settings, [invoice], SyncConfig(ids=list(ids), force=force))
+    if all(item.status == "ok" for item in done):
+        done += run(settings, [links], SyncConfig())
+    return print_done(done, title="Invoices", as_json=as_json)
+
+
+def backfill(name: str, first: str, last: str, *, by: str, dry_run: bool, diff: str | None, as_json: bool) -> int:
+    """Read days of a partitioned resource again, in one run; gives the exit status."""
+    settings = load_settings()
+    resource = catalog.find(name)
+    if not resource.partitioned:
+        days = ", ".join(r.name for r in catalog.RESOURCES if r.partitioned)
+        raise UsageError(
+            f"{resource.asset} is not kept by days, so it has no backfill; use sync --full (by days: {days})"
+        )
+    begin, end = parse_day(first, "--from"), parse_day(last, "--to")
+    if begin is None or end is None or begin > end:
+        raise UsageError(f"--from {first} is after --to {last}; swap them")
+    kinds = {"modified": By.MODIFIED, "created": By.CREATED, "invoice-date": By.INVOICE_DATE}
+    if by not in kinds:
+        raise UsageError(f"--by {by}: expected one of {', '.join(kinds)}")
+    file = _diff_file(diff, dry_run=dry_run)
+    if kinds[by] is By.MODIFIED:
+        if begin < settings.bubble_start_date:
+            raise UsageError(
+                f"--from {first} is before the first partition, {settings.bubble_start_date}; set "
+                f"VANTAGE_PIPELINE_BUBBLE_START_DATE earlier, or read everything with sync --full"
+            )
+        config, tags = SyncConfig(dry_run=dry_run, diff_file=file), DaysDue(begin, end).tags()
+    else:
+        config = SyncConfig(dry_run=dry_run, diff_file=file, by=kinds[by], from_date=first, to_date=last)
+        tags = {}
+    done = run(settings, [resource], config, tags=tags)
+    return print_done(done, title=f"Backfill {first} to {last}", as_json=as_json)
+
+
+def _diff_file(diff: str | None, *, dry_run: bool) -> str | None:
+    if diff is None:
+        return None
+    if not dry_run:
+        raise UsageError("--diff goes with --dry-run")
+    if Path(diff).suffix not in (".csv", ".json"):
+        raise UsageError(f"--diff {diff}: expected a name that ends in .csv or .json")
+    return str(Path(diff).resolve())

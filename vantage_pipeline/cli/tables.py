@@ -1,0 +1,78 @@
+"""Results as tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from vantage_pipeline.cli.running import Done
+
+_NUMBERS = ("fetched", "created", "updated", "unchanged", "quarantined", "deleted", "api_calls", "seconds")
+
+
+def print_rows(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """One table; numbers stand to the right."""
+    table = Table(title=title, title_justify="left")
+    for index, column in enumerate(columns):
+        numeric = bool(rows) and all(isinstance(row[index], (int, float)) or row[index] in ("", None) for row in rows)
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*("" if value is None else str(value) for value in row))
+    Console(width=None if Console().is_terminal else 160).print(table)
+
+
+def print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, indent=2, default=str))
+
+
+def print_done(done: Sequence[Done], *, title: str, as_json: bool) -> int:
+    """The outcome of a run; gives the exit status."""
+    failed = [item for item in done if item.status != "ok"]
+    if as_json:
+        print_json(
+            [
+                {
+                    "resource": item.resource, "status": item.status, "error": item.error or None,
+                    "checks": item.checks, "checks_failed": item.checks_failed, **item.metadata,
+                }
+                for item in done
+            ]
+        )  # fmt: skip
+        return 1 if failed else 0
+    print_rows(
+        title,
+        ["resource", "status", *_NUMBERS, "checks"],
+        [
+            [item.resource, item.status, *(item.metadata.get(name, "") for name in _NUMBERS), _checks(item)]
+            for item in done
+        ],
+    )
+    for item in done:
+        for difference in item.metadata.get("first_differences", [])[:20]:
+            typer.echo(
+                f"  {item.resource} {difference['record']}: {difference['column']}: {difference['old']} -> {difference['new']}"
+            )
+        for name, message in item.metadata.items():
+            if name.startswith("held_back/"):
+                typer.echo(f"  held back: {message}")
+        for rejected in item.metadata.get("first_errors", [])[:5]:
+            typer.echo(f"  {item.resource} {rejected['record']}: {rejected['message']}")
+        for step in item.metadata.get("steps", []):
+            typer.echo(f"  {item.resource}: {step['action']}: {step['records']}")
+    for item in failed:
+        typer.echo(f"error: {item.error}", err=True)
+    return 1 if failed else 0
+
+
+def _checks(item: Done) -> str:
+    if not item.checks:
+        return ""
+    return f"{item.checks - len(item.checks_failed)}/{item.checks}" + (
+        f" failed: {', '.join(item.checks_failed)}" if item.checks_failed else ""
+    )

@@ -1,0 +1,203 @@
+"""The Bubble Data API as ``docs/sources.md`` describes it, over records in memory."""
+
+from __future__ import annotations
+
+import bisect
+import json
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+from urllib.parse import unquote
+
+from vantage_pipeline import catalog
+from vantage_pipeline.catalog.model import BubbleEndpoint
+from vantage_pipeline.sandbox import bubble_data
+
+Record = dict[str, Any]
+TOKEN = "sandbox-bubble-token"
+_MOST = 100
+_BEHIND_ONE_QUERY = 50_000
+_BUILT_IN = {"_id", "Created Date", "Modified Date", "Created By", "Slug"}
+
+
+class _Refusal(Exception):
+    def __init__(self, status: int, body: dict[str, Any]) -> None:
+        super().__init__(status)
+        self.status, self.body = status, body
+
+
+def _error(code: int, status: str, message: str) -> _Refusal:
+    return _Refusal(code, {"statusCode": code, "body": {"status": status, "message": message}})
+
+
+def _number(value: Any) -> Decimal | None:
+    if isinstance(value, (int, Decimal)) and not isinstance(value, bool):
+        return Decimal(value)
+    return Decimal(str(value)) if isinstance(value, float) else None
+
+
+def _ordered(left: Any, right: Any) -> int | None:
+    """-1, 0, 1, or None where the two cannot be compared."""
+    numbers = _number(left), _number(right)
+    if numbers[0] is not None and numbers[1] is not None:
+        left, right = numbers
+    if type(left) is not type(right) or left is None:
+        return None
+    return (left > right) - (left < right)
+
+
+_TESTS: dict[str, Callable[[Any, Any], bool]] = {
+    "equals": lambda a, b: a == b,
+    "not equal": lambda a, b: a != b,
+    "is_empty": lambda a, _: a in (None, "", []),
+    "is_not_empty": lambda a, _: a not in (None, "", []),
+    "empty": lambda a, _: a in (None, []),
+    "not empty": lambda a, _: a not in (None, []),
+    "text contains": lambda a, b: isinstance(a, str) and str(b).lower() in a.lower(),
+    "not text contains": lambda a, b: not (isinstance(a, str) and str(b).lower() in a.lower()),
+    "greater than": lambda a, b: _ordered(a, b) == 1,
+    "less than": lambda a, b: _ordered(a, b) == -1,
+    "in": lambda a, b: a in b,
+    "not in": lambda a, b: a not in b,
+    "contains": lambda a, b: isinstance(a, list) and b in a,
+    "not contains": lambda a, b: not (isinstance(a, list) and b in a),
+}
+
+
+class BubbleStore:
+    """The records by type and id. Tests edit them through `put` and `remove` while it serves."""
+
+    def __init__(self, *, seed: int, scale: float) -> None:
+        self.records = bubble_data.make(seed, scale)
+        self.hidden: set[tuple[str, str]] = set()
+        """(type, field) that a privacy rule hides."""
+        self.denied: set[str] = set()
+        """Types that the token may not read."""
+        self._sorted: dict[tuple[str, str], list[tuple[Any, str]]] = {}
+
+    def put(self, type_name: str, record: Record, *, touch: bool = True) -> Record:
+        """Add or replace a record; its Modified Date becomes now unless told otherwise."""
+        if touch:
+            record["Modified Date"] = bubble_data.iso(datetime.now(UTC))
+        record.setdefault("Created Date", record["Modified Date"])
+        self.records[type_name][record["_id"]] = record
+        self.changed(type_name)
+        return record
+
+    def remove(self, type_name: str, record_id: str) -> Record:
+        self.changed(type_name)
+        return self.records[type_name].pop(record_id)
+
+    def changed(self, type_name: str) -> None:
+        """Forget what was sorted of a type; call it after editing records in place."""
+        for key in [key for key in self._sorted if key[0] == type_name]:
+            del self._sorted[key]
+
+    def answer(self, path: str, query: dict[str, str], headers: Any) -> tuple[int, dict[str, Any]]:
+        """Status and body for a GET of `path`, which begins behind ``/api/1.1``."""
+        try:
+            return 200, self._answer(path, query, headers)
+        except _Refusal as refusal:
+            return refusal.status, refusal.body
+
+    def _answer(self, path: str, query: Mapping[str, str], headers: Any) -> dict[str, Any]:
+        if headers.get("Authorization") != f"Bearer {TOKEN}":
+            raise _error(401, "NOT_AUTHORIZED", "Invalid token")
+        parts = [unquote(part) for part in path.split("/") if part]
+        name = parts[1].lower() if len(parts) > 1 else ""
+        if not parts or parts[0] != "obj" or name not in self.records:
+            raise _error(404, "NOT_FOUND", f"Type not found {name}")
+        if name in self.denied:
+            body = {"error_class": "Unauthorized", "args": {}, "message": None, "translation": "Permission denied"}
+            raise _Refusal(401, body)
+        if len(parts) > 2:
+            record = self.records[name].get(parts[2])
+            if record is None:
+                raise _error(
+                    404, "MISSING_DATA", f"Missing object of type {name}: object with id {parts[2]} does not exist"
+                )
+            return {"response": self._shown(name, record)}
+        return {"response": self._list(name, query)}
+
+    def _list(self, name: str, query: Mapping[str, str]) -> dict[str, Any]:
+        constraints = _constraints(query.get("constraints"), self._known_fields(name))
+        sort_field = query.get("sort_field", "Created Date")
+        descending = query.get("descending", "false") in ("true", "yes")
+        if sort_field not in self._known_fields(name):
+            raise _error(400, "ERROR", f"Sort field not found {sort_field}")
+        found = self._matching(name, constraints, sort_field)
+        for extra in reversed(json.loads(query.get("additional_sort_fields", "[]"))):
+            field = extra["sort_field"]
+            found.sort(key=lambda r: _sort_key(r.get(field)), reverse=bool(extra.get("descending")))
+        if "additional_sort_fields" in query:
+            found.sort(key=lambda r: _sort_key(r.get(sort_field)), reverse=descending)
+        elif descending:
+            found.reverse()
+        cursor = max(0, int(query.get("cursor", "0")))
+        limit = min(max(0, int(query.get("limit", "100"))), _MOST)
+        reachable = found[:_BEHIND_ONE_QUERY]
+        page = [self._shown(name, record) for record in reachable[cursor : cursor + limit]]
+        body: dict[str, Any] = {"cursor": cursor, "results": page, "count": len(page)}
+        if query.get("exclude_remaining", "false") != "true":
+            body["remaining"] = max(0, len(reachable) - cursor - len(page))
+        return body
+
+    def _matching(self, name: str, constraints: list[tuple[str, str, Any]], sort_field: str) -> list[Record]:
+        records = self.records[name]
+        chosen = next((value for key, kind, value in constraints if key == "_id" and kind == "in"), None)
+        if chosen is not None:
+            some = [records[item] for item in dict.fromkeys(chosen) if item in records]
+            some.sort(key=lambda r: (_sort_key(r.get(sort_field)), r["_id"]))
+        else:
+            some = self._range(name, constraints, sort_field)
+        return [r for r in some if all(_TESTS[kind](r.get(key), value) for key, kind, value in constraints)]
+
+    def _range(self, name: str, constraints: list[tuple[str, str, Any]], sort_field: str) -> list[Record]:
+        """Records in the order of a field, cut to the constraints on that field."""
+        key = (name, sort_field)
+        if key not in self._sorted:
+            self._sorted[key] = sorted((_sort_key(r.get(sort_field)), r["_id"]) for r in self.records[name].values())
+        order = self._sorted[key]
+        low, high = 0, len(order)
+        for field, kind, value in constraints:
+            if field == sort_field and kind == "greater than":
+                low = max(low, bisect.bisect_right(order, (_sort_key(value), "\uffff")))
+            elif field == sort_field and kind == "less than":
+                high = min(high, bisect.bisect_left(order, (_sort_key(value), "")))
+        return [self.records[name][record_id] for _, record_id in order[low:high]]
+
+    def _known_fields(self, name: str) -> set[str]:
+        for resource in catalog.BUBBLE_RESOURCES:
+            for dataset in resource.datasets:
+                if isinstance(dataset.endpoint, BubbleEndpoint) and dataset.endpoint.type_name == name:
+                    return set(dataset.table.fields) | _BUILT_IN
+        return set(_BUILT_IN)
+
+    def _shown(self, name: str, record: Record) -> Record:
+        return {
+            field: value for field, value in record.items() if value is not None and (name, field) not in self.hidden
+        }
+
+
+def _sort_key(value: Any) -> tuple[int, Any]:
+    if value is None:
+        return (0, "")
+    number = _number(value)
+    return (1, number) if number is not None else (2, str(value))
+
+
+def _constraints(text: str | None, known: set[str]) -> list[tuple[str, str, Any]]:
+    if not text:
+        return []
+    try:
+        listed = json.loads(text)
+        found = [(item["key"], item["constraint_type"], item.get("value")) for item in listed]
+    except (ValueError, KeyError, TypeError):
+        raise _error(400, "ERROR", "Invalid JSON in constraints") from None
+    for key, kind, _ in found:
+        if kind not in _TESTS:
+            raise _error(404, "NOT_FOUND", f"Constraint type not found {kind}")
+        if key not in known:
+            raise _error(400, "ERROR", f"Field not found {key}")
+    return found
