@@ -69,6 +69,7 @@ class Settings(BaseSettings):
     dagster_database_url: SecretStr | None = Field(
         None, description="Dagster's own storage; unset: database 'dagster' beside the data"
     )
+    sandbox: bool = Field(False, description="set by demo and dev while they serve made-up data themselves")
     timezone: str = Field("UTC", description="zone of the APIs' times that carry none")
     overlap_seconds: int = Field(300, ge=0, description="how far before the reading's start the watermark lies")
     page_size: int = Field(500, ge=1, le=10_000, description="records a page asked of Vantage")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 
 
 def main() -> None:
@@ -10,6 +11,8 @@ def main() -> None:
     from vantage_pipeline.cli.app import app
     from vantage_pipeline.errors import PipelineError
 
+    # Dagster says at every start that features this project uses on purpose are in beta
+    warnings.filterwarnings("ignore", message=".*is currently in (beta|preview).*")
     try:
         app()
     except PipelineError as error:

@@ -77,17 +77,17 @@ def _pointed_at_sandbox(*, cash_flows: int) -> Iterator[Sandbox]:
     settings = load_settings()
     if not settings.embedded:
         raise SandboxRefused(
-            "DATABASE_URL is set, and the sandbox's made-up data goes only to the embedded database; unset it for the demo"
+            "DATABASE_URL is set, and the sandbox's made-up data goes only to the embedded database; "
+            "unset it for the demo"
         )
-    state = settings.state_folder / "sandbox-state"
     with Sandbox.start(cash_flows=cash_flows) as sandbox:
         os.environ.update(sandbox.environment())
-        os.environ["VANTAGE_PIPELINE_STATE_DIR"] = str(state)
+        os.environ["VANTAGE_PIPELINE_SANDBOX"] = "1"
         load_settings.cache_clear()
         try:
             yield sandbox
         finally:
-            for name in (*sandbox.environment(), "VANTAGE_PIPELINE_STATE_DIR"):
+            for name in (*sandbox.environment(), "VANTAGE_PIPELINE_SANDBOX"):
                 os.environ.pop(name, None)
             load_settings.cache_clear()
 

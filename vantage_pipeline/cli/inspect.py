@@ -47,9 +47,11 @@ def status(*, as_json: bool) -> int:
         names, rows = _rows(
             connection,
             "SELECT h.resource, h.health_indicator AS health, h.last_sync_status AS status,"
-            " to_char(h.last_sync_time AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') AS watermark, h.records_synced AS synced,"
+            " to_char(h.last_sync_time AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') AS watermark,"
+            " h.records_synced AS synced,"
             " s.records_created AS created, s.records_updated AS updated, h.duration_ms AS ms, h.error_count AS errors,"
-            " (SELECT count(*) FROM vantage_quarantine q WHERE q.resource = h.resource AND q.resolved_at IS NULL) AS quarantined,"
+            " (SELECT count(*) FROM vantage_quarantine q WHERE q.resource = h.resource"
+            " AND q.resolved_at IS NULL) AS quarantined,"
             " array_to_string(h.conditions, ', ') AS conditions"
             " FROM sync_health h JOIN vantage_sync_state s USING (resource) ORDER BY"
             " array_position(ARRAY['red', 'yellow', 'green'], h.health_indicator), h.resource",
@@ -63,7 +65,8 @@ def history(name: str, *, as_json: bool) -> int:
     with _open(load_settings()) as connection:
         names, rows = _rows(
             connection,
-            "SELECT to_char(started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') AS started, status, partition_key AS days,"
+            "SELECT to_char(started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') AS started, status,"
+            " partition_key AS days,"
             " records_synced AS synced, records_created AS created, records_updated AS updated,"
             " records_unchanged AS unchanged, records_quarantined AS quarantined, api_calls, duration_ms AS ms,"
             " triggered_by, options::text AS options, run_id FROM vantage_sync_history WHERE resource = %s"

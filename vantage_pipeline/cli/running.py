@@ -123,7 +123,7 @@ def _message(error: Any) -> str:
     while error is not None:
         chain.append(error)
         error = error.cause or error.context
-    known = {name for name in _error_names(PipelineError)}
+    known = _error_names(PipelineError)
     chosen = next((e for e in chain if e.cls_name in known), chain[-1])
     text = str(chosen.message).strip()
     for prefix in (f"vantage_pipeline.errors.{chosen.cls_name}: ", f"{chosen.cls_name}: "):
@@ -132,7 +132,11 @@ def _message(error: Any) -> str:
 
 
 def _error_names(kind: type) -> set[str]:
-    return {kind.__name__}.union(*(_error_names(sub) for sub in kind.__subclasses__()))
+    names = {kind.__name__}
+    below: type
+    for below in kind.__subclasses__():
+        names |= _error_names(below)
+    return names
 
 
 def _plain(value: Any) -> Any:

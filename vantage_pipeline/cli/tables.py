@@ -56,7 +56,8 @@ def print_done(done: Sequence[Done], *, title: str, as_json: bool) -> int:
     for item in done:
         for difference in item.metadata.get("first_differences", [])[:20]:
             typer.echo(
-                f"  {item.resource} {difference['record']}: {difference['column']}: {difference['old']} -> {difference['new']}"
+                f"  {item.resource} {difference['record']}: {difference['column']}:"
+                f" {difference['old']} -> {difference['new']}"
             )
         for name, message in item.metadata.items():
             if name.startswith("held_back/"):

@@ -1,7 +1,5 @@
 """One asset a resource, all made by one factory from the catalog."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

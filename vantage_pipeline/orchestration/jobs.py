@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from enum import Enum
 from typing import Any
 
 import dagster as dg
@@ -23,7 +24,9 @@ def op_name(resource: Resource) -> str:
 
 def run_config(resources: Iterable[Resource], config: SyncConfig) -> Mapping[str, Any]:
     """Run configuration that gives every one of `resources` the same options."""
-    return dg.RunConfig(ops={op_name(resource): config for resource in resources}).to_config_dict()
+    options = {name: value for name, value in config.model_dump(mode="python").items() if value is not None}
+    written = {name: value.name if isinstance(value, Enum) else value for name, value in options.items()}
+    return {"ops": {op_name(resource): {"config": written} for resource in resources}}
 
 
 def _job(name: str, resources: Iterable[Resource], config: SyncConfig, description: str) -> Any:

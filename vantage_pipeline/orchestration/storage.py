@@ -16,7 +16,7 @@ from vantage_pipeline.settings import load_settings
 from vantage_pipeline.warehouse.engine import dagster_url
 
 
-class PipelineStorage(DagsterPostgresStorage):  # type: ignore[misc]
+class PipelineStorage(DagsterPostgresStorage):
     """dagster-postgres, told by the settings where to go."""
 
     @classmethod

@@ -44,7 +44,7 @@ def _ordered(left: Any, right: Any) -> int | None:
         left, right = numbers
     if type(left) is not type(right) or left is None:
         return None
-    return (left > right) - (left < right)
+    return int(left > right) - int(left < right)
 
 
 _TESTS: dict[str, Callable[[Any, Any], bool]] = {
@@ -109,7 +109,12 @@ class BubbleStore:
         if not parts or parts[0] != "obj" or name not in self.records:
             raise _error(404, "NOT_FOUND", f"Type not found {name}")
         if name in self.denied:
-            body = {"error_class": "Unauthorized", "args": {}, "message": None, "translation": "Permission denied"}
+            body: dict[str, Any] = {
+                "error_class": "Unauthorized",
+                "args": {},
+                "message": None,
+                "translation": "Permission denied",
+            }
             raise _Refusal(401, body)
         if len(parts) > 2:
             record = self.records[name].get(parts[2])

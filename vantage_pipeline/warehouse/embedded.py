@@ -36,7 +36,8 @@ _servers: dict[Path, Any] = {}
 
 def cluster_dir(settings: Settings) -> Path:
     """The server's data. Made-up data and real data never share one: without any API set, it is the sandbox's."""
-    return settings.state_folder / ("live" if settings.configured_systems else "sandbox") / "pg"
+    made_up = settings.sandbox or not settings.configured_systems
+    return settings.state_folder / ("sandbox" if made_up else "live") / "pg"
 
 
 def embedded_url(settings: Settings, database: str = "vantage") -> str:

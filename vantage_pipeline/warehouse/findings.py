@@ -24,37 +24,43 @@ _LOOKS: tuple[tuple[str, bool, str], ...] = (
     (
         "foreign key broken by rows",
         True,
-        "SELECT conrelid::regclass || '.' || conname, 1, 'NOT VALID: mend the rows, then ALTER TABLE ... VALIDATE CONSTRAINT'"
+        "SELECT conrelid::regclass || '.' || conname, 1, 'NOT VALID: mend the rows, then ALTER TABLE"
+        " ... VALIDATE CONSTRAINT'"
         " FROM pg_constraint WHERE contype = 'f' AND NOT convalidated ORDER BY 1",
     ),
     (
         "link waits for a record that the source does not have",
         True,
-        "SELECT table_name || '.' || column_name, count(*), min(row_key || ' -> ' || parent_key) FROM vantage_pending_links"
+        "SELECT table_name || '.' || column_name, count(*), min(row_key || ' -> ' || parent_key)"
+        " FROM vantage_pending_links"
         " WHERE reason <> 'not an id' GROUP BY 1 ORDER BY 1",
     ),
     (
         "link holds something that is no id",
         False,
-        "SELECT table_name || '.' || column_name, count(*), min(row_key || ' -> ' || parent_key) FROM vantage_pending_links"
+        "SELECT table_name || '.' || column_name, count(*), min(row_key || ' -> ' || parent_key)"
+        " FROM vantage_pending_links"
         " WHERE reason = 'not an id' GROUP BY 1 ORDER BY 1",
     ),
     (
         "records disagree about a link",
         True,
-        "SELECT table_name || '.' || column_name, count(*), min(row_key || ': ' || current_value || ' or ' || found_value)"
+        "SELECT table_name || '.' || column_name, count(*), min(row_key || ': ' || current_value ||"
+        " ' or ' || found_value)"
         " FROM vantage_link_conflicts GROUP BY 1 ORDER BY 1",
     ),
     (
         "record in quarantine",
         True,
-        "SELECT resource, count(*), min(record_key || ': ' || message) FROM vantage_quarantine WHERE resolved_at IS NULL"
+        "SELECT resource, count(*), min(record_key || ': ' || message) FROM vantage_quarantine WHERE"
+        " resolved_at IS NULL"
         " GROUP BY 1 ORDER BY 1",
     ),
     (
         "field without a column (kept in extra)",
         False,
-        "SELECT resource, count(*), string_agg(field, ', ' ORDER BY field) FROM vantage_field_sightings WHERE NOT mapped"
+        "SELECT resource, count(*), string_agg(field, ', ' ORDER BY field) FROM"
+        " vantage_field_sightings WHERE NOT mapped"
         " AND resource LIKE 'bubble%' GROUP BY 1 ORDER BY 1",
     ),
 )

@@ -45,7 +45,8 @@ def check(url: str) -> None:
     missing = pending(url)
     if missing:
         raise MigrationsMissing(
-            f"the database lacks {len(missing)} migration(s), the first is {missing[0]}; run: vantage-pipeline migrate up"
+            f"the database lacks {len(missing)} migration(s), the first is {missing[0]}; run:"
+            f" vantage-pipeline migrate up"
         )
 
 
