@@ -15,6 +15,7 @@ from vantage_pipeline.warehouse.embedded import embedded_url, with_driver
 
 _CONNECT_SECONDS = 10
 _migrated: set[str] = set()
+_ensured: set[str] = set()
 
 
 def database_url(settings: Settings) -> str:
@@ -41,13 +42,10 @@ def dagster_url(settings: Settings) -> str:
     data = database_url(settings)
     parts = urlsplit(data)
     name = f"{parts.path.lstrip('/') or 'postgres'}_dagster"
-    if (data, name) not in _ensured:
+    if data not in _ensured:
         _ensure(data, name)
-        _ensured.add((data, name))
+        _ensured.add(data)
     return urlunsplit(parts._replace(path=f"/{name}"))
-
-
-_ensured: set[tuple[str, str]] = set()
 
 
 def normalised(url: str, variable: str) -> str:
@@ -56,8 +54,14 @@ def normalised(url: str, variable: str) -> str:
     Raises:
         SettingsError: it is something else; the message does not show it.
     """
-    scheme = urlsplit(url).scheme
-    if scheme not in ("postgres", "postgresql", "postgresql+psycopg2"):
+    try:
+        parts = urlsplit(url)
+        whole = parts.port != 0 and not parts.fragment
+    except ValueError:
+        whole = False
+    if not whole:
+        raise SettingsError(f"{variable}: is not an address; write special characters of the password as %xx")
+    if parts.scheme not in ("postgres", "postgresql", "postgresql+psycopg2"):
         raise SettingsError(f"{variable}: must begin with postgresql://; put the database's address there")
     return with_driver(url)
 

@@ -110,6 +110,9 @@ def shut_down(cluster: Path, wheel: Any) -> None:
             _pg_ctl(wheel.get_server(cluster, start=False), "stop", "-m", "fast")
     except (subprocess.SubprocessError, OSError):
         _end(_processes(cluster))
+    if found.socket_dir and Path(found.socket_dir) != cluster:
+        with suppress(OSError):
+            Path(found.socket_dir).rmdir()
 
 
 def _initialise(cluster: Path, wheel: Any) -> None:

@@ -1,0 +1,43 @@
+"""How the database's address is read, and what is said when it does not answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from vantage_pipeline.errors import DatabaseUnreachable, SettingsError
+from vantage_pipeline.settings import Settings
+from vantage_pipeline.warehouse import engine
+from vantage_pipeline_tests.database import Database
+
+Make = Callable[..., Settings]
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg2"])
+def test_every_usual_scheme_gets_the_driver(make_settings: Make, scheme: str) -> None:
+    settings = make_settings(DATABASE_URL=f"{scheme}://me:secret@db.example.com:6543/finance?sslmode=require")
+    assert engine.database_url(settings) == (
+        "postgresql+psycopg2://me:secret@db.example.com:6543/finance?sslmode=require"
+    )
+
+
+@pytest.mark.parametrize("url", ["mysql://me:hunter2@db.example.com/x", "postgresql://me:hun#ter2@db/x", "hunter2"])
+def test_another_address_is_refused_without_being_shown(make_settings: Make, url: str) -> None:
+    with pytest.raises(SettingsError, match="DATABASE_URL") as caught:
+        engine.database_url(make_settings(DATABASE_URL=url))
+    assert "ter2" not in str(caught.value)
+
+
+def test_an_unreachable_database_is_named_and_its_password_is_not() -> None:
+    with pytest.raises(DatabaseUnreachable, match=r"127\.0\.0\.1:9/finance.*check DATABASE_URL") as caught:
+        engine.connect("postgresql+psycopg2://me:hunter2@127.0.0.1:9/finance")
+    assert "hunter2" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_session_is_in_utc(database: Database) -> None:
+    assert database.scalar("SHOW timezone") == "UTC"
+    assert database.scalar("SELECT application_name FROM pg_stat_activity WHERE pid = pg_backend_pid()") == (
+        "vantage-pipeline"
+    )
