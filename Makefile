@@ -1,5 +1,7 @@
 # `make demo` and `make test` are all that is needed; the environment is made on first use.
-PYTHON ?= $(shell for v in 3.11 3.12 3.13; do command -v python$$v && break; done || command -v python3)
+PYTHON ?= $(shell for v in 3.11 3.12 3.13 3.14 3; do \
+	python$$v -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& echo python$$v && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -10,10 +12,12 @@ STAMP := $(VENV)/.installed
 env: $(STAMP)
 
 $(STAMP): requirements.lock pyproject.toml
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer with venv is needed (Debian: apt-get install python3-venv)"; exit 2; }
+	@$(BIN)/python -c '' 2>/dev/null || { rm -rf $(VENV) && $(PYTHON) -m venv $(VENV); }
+	@echo "Installing the locked packages into $(VENV) (about a minute, once) ..."
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
-	touch $(STAMP)
+	@touch $(STAMP)
 
 demo: $(STAMP)
 	$(BIN)/vantage-pipeline demo
@@ -33,9 +37,9 @@ test: lint
 bench: $(STAMP)
 	$(BIN)/python -m bench
 
-clean: 
-	-test -x $(BIN)/vantage-pipeline && $(BIN)/vantage-pipeline stop
-	rm -rf $(VENV) .vantage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+clean:
+	-test ! -x $(BIN)/vantage-pipeline || $(BIN)/vantage-pipeline stop
+	rm -rf $(VENV) .vantage logs .logs_queue storage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 lock: $(STAMP)
 	$(BIN)/python -m pip install --quiet uv

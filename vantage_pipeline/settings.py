@@ -86,6 +86,7 @@ class Settings(BaseSettings):
     bubble_requests_per_minute: int = Field(1000, ge=1, description="the app's plan")
     bubble_budget_share: float = Field(0.8, gt=0, le=1, description="share of the plan that we use")
     bubble_start_date: date = Field(date(2026, 1, 1), description="first day of the Bubble partitions")
+    full_marks_days: int = Field(31, ge=1, description="days marked materialized after a full Bubble reading")
     batch_records: int = Field(10_000, ge=1, description="records in one transaction")
     max_rejected_share: float = Field(0.01, ge=0, le=1)
     max_rejected_records: int = Field(10, ge=0, description="rejections that never fail a sync")

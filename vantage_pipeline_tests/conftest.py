@@ -22,11 +22,12 @@ from vantage_pipeline.sandbox import Sandbox
 from vantage_pipeline.settings import Settings, load_settings
 from vantage_pipeline.warehouse.embedded import EmbeddedServer, embedded_server
 from vantage_pipeline_tests.database import Database, administer, create, drop, fresh
+from vantage_pipeline_tests.pipeline import Pipeline
 
 ROOT = Path(__file__).resolve().parent.parent
 _OURS = ("VANTAGE_", "BUBBLE_", "DAGSTER_", "PG")
 _MIGRATED, _DAGSTER = "template_migrated", "template_dagster"
-_SMALL: dict[str, Any] = {"accounts": 40, "funds": 8, "cash_flows": 200, "bubble_scale": 0.02}
+_SMALL: dict[str, Any] = {"accounts": 60, "funds": 7, "cash_flows": 150, "bubble_scale": 0.01}
 
 
 class Finished(NamedTuple):
@@ -183,6 +184,12 @@ def make_sandbox() -> Iterator[Callable[..., Sandbox]]:
 def sandbox(make_sandbox: Callable[..., Sandbox]) -> Sandbox:
     """A small sandbox."""
     return make_sandbox()
+
+
+@pytest.fixture
+def pipeline(sandbox: Sandbox, database: Database) -> Pipeline:
+    """Syncs from the small sandbox into the test's database, without Dagster around it."""
+    return Pipeline(sandbox, database)
 
 
 @pytest.fixture

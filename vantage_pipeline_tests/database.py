@@ -33,12 +33,14 @@ class Database:
             cursor.execute(statement, params)
             return cursor.rowcount
 
-    def rows(self, query: str, params: Sequence[Any] | dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
+    def rows(self, query: str, params: Any = None) -> list[tuple[Any, ...]]:
+        """The rows of a query, none of a statement that gives none. A single parameter may stand by itself."""
+        given = params if params is None or isinstance(params, (list, tuple, dict)) else [params]
         with self._open().cursor() as cursor:
-            cursor.execute(query, params)
-            return cursor.fetchall()
+            cursor.execute(query, given)
+            return cursor.fetchall() if cursor.description else []
 
-    def scalar(self, query: str, params: Sequence[Any] | dict[str, Any] | None = None) -> Any:
+    def scalar(self, query: str, params: Any = None) -> Any:
         """The first column of the first row; None without one."""
         found = self.rows(query, params)
         return found[0][0] if found else None

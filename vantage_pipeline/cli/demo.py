@@ -10,12 +10,15 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import typer
 
 from vantage_pipeline.errors import SandboxRefused
 from vantage_pipeline.sandbox import Sandbox
 from vantage_pipeline.settings import load_settings, project_root
+
+_SANDBOX_SETTINGS = {"VANTAGE_PIPELINE_SANDBOX": "1", "VANTAGE_PIPELINE_BUBBLE_REQUESTS_PER_MINUTE": "100000"}
 
 
 def demo(*, cash_flows: int, as_json: bool) -> int:
@@ -25,11 +28,14 @@ def demo(*, cash_flows: int, as_json: bool) -> int:
         from vantage_pipeline.catalog import RESOURCES
         from vantage_pipeline.cli.running import run
         from vantage_pipeline.cli.tables import print_done
+        from vantage_pipeline.orchestration.catchup import all_days
         from vantage_pipeline.orchestration.config import Mode, SyncConfig
 
         if not as_json:
             typer.echo("Serving made-up data of both APIs on loopback; syncing it into the embedded PostgreSQL ...")
-        done = run(load_settings(), RESOURCES, SyncConfig(mode=Mode.FULL))
+        settings = load_settings()
+        tags = all_days(settings, last=datetime.now(UTC).date()).tags()
+        done = run(settings, RESOURCES, SyncConfig(mode=Mode.FULL), tags=tags)
         status = print_done(done, title="Sandbox to PostgreSQL", as_json=as_json)
     if not as_json:
         created = sum(item.metadata.get("created", 0) for item in done)
@@ -82,12 +88,12 @@ def _pointed_at_sandbox(*, cash_flows: int) -> Iterator[Sandbox]:
         )
     with Sandbox.start(cash_flows=cash_flows) as sandbox:
         os.environ.update(sandbox.environment())
-        os.environ["VANTAGE_PIPELINE_SANDBOX"] = "1"
+        os.environ.update(_SANDBOX_SETTINGS)
         load_settings.cache_clear()
         try:
             yield sandbox
         finally:
-            for name in (*sandbox.environment(), "VANTAGE_PIPELINE_SANDBOX"):
+            for name in (*sandbox.environment(), *_SANDBOX_SETTINGS):
                 os.environ.pop(name, None)
             load_settings.cache_clear()
 

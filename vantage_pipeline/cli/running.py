@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,7 @@ import dagster as dg
 from vantage_pipeline import catalog
 from vantage_pipeline.catalog.model import Resource
 from vantage_pipeline.errors import PipelineError, SettingsError
-from vantage_pipeline.orchestration.config import SyncConfig
+from vantage_pipeline.orchestration.config import Mode, SyncConfig
 from vantage_pipeline.orchestration.io_manager import TRIGGER_TAG
 from vantage_pipeline.orchestration.jobs import asset_key, op_name, run_config
 from vantage_pipeline.settings import Settings, project_root
@@ -56,12 +56,17 @@ def configured(settings: Settings, names: Sequence[str]) -> tuple[Resource, ...]
 
 
 def run(
-    settings: Settings, resources: Sequence[Resource], config: SyncConfig, *, tags: Mapping[str, str] | None = None
+    settings: Settings,
+    resources: Sequence[Resource],
+    config: SyncConfig,
+    *,
+    tags: Mapping[str, str] | None = None,
+    whole: Collection[Resource] = (),
 ) -> list[Done]:
     """Materialize the resources' assets in load order.
 
     What Dagster skips because something before it failed is run after all: order spares work, but no resource
-    needs another's success.
+    needs another's success. Resources in `whole` are read whole whatever `config` says.
     """
     os.environ.setdefault("DAGSTER_HOME", str(project_root()))
     prepare(settings, resources)
@@ -75,7 +80,7 @@ def run(
             result = job.execute_in_process(
                 instance=instance,
                 asset_selection=[asset_key(resource) for resource in left],
-                run_config={**run_config(left, config), **_QUIET},
+                run_config={**_configured(left, config, whole), **_QUIET},
                 tags={TRIGGER_TAG: f"command line: {_user()}", **(tags or {})},
                 raise_on_error=False,
             )
@@ -87,6 +92,14 @@ def run(
                 raise PipelineError("Dagster ran none of the assets; see the run in the UI")
             left = [resource for resource in left if resource.state not in done]
     return [done[resource.state] for resource in resources]
+
+
+def _configured(resources: Sequence[Resource], config: SyncConfig, whole: Collection[Resource]) -> dict[str, Any]:
+    full = config.model_copy(update={"mode": Mode.FULL})
+    ops: dict[str, Any] = {}
+    for resource in resources:
+        ops.update(run_config([resource], full if resource in whole else config)["ops"])
+    return {"ops": ops}
 
 
 def _user() -> str:

@@ -7,11 +7,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from vantage_pipeline import catalog
+from vantage_pipeline.catalog.model import Resource
 from vantage_pipeline.cli.running import configured, prepare, run
 from vantage_pipeline.cli.tables import print_done
 from vantage_pipeline.errors import UsageError
 from vantage_pipeline.orchestration.bubble_reading import parse_day
-from vantage_pipeline.orchestration.catchup import DaysDue, days_due
+from vantage_pipeline.orchestration.catchup import DaysDue, all_days, days_due
 from vantage_pipeline.orchestration.config import By, Mode, SyncConfig
 from vantage_pipeline.settings import load_settings
 
@@ -39,11 +40,15 @@ def sync(
         allow_delete=allow_delete,
         diff_file=_diff_file(diff, dry_run=dry_run),
     )
+    by_days = [resource for resource in resources if resource.partitioned]
     tags: dict[str, str] = {}
-    if not full and any(resource.partitioned for resource in resources):
-        due = days_due(settings, resources, last=datetime.now(UTC).date())
-        tags = due.tags() if due else {}
-    done = run(settings, resources, config, tags=tags)
+    whole: list[Resource] = []
+    if by_days:
+        today = datetime.now(UTC).date()
+        due = None if full else days_due(settings, resources, last=today)
+        tags = (due or all_days(settings, last=today)).tags()
+        whole = [] if due else by_days
+    done = run(settings, resources, config, tags=tags, whole=whole)
     return print_done(done, title="Dry run: nothing was written" if dry_run else "Sync", as_json=as_json)
 
 

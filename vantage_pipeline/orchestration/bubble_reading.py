@@ -62,7 +62,7 @@ class BubbleReading(Reading):
         began = datetime.now(UTC)
         dataset = self.resource.datasets[0]
         before = load.report.watermark_before
-        whole = self._window is None and (self.config.mode is Mode.FULL or before is None)
+        whole = self.config.mode is Mode.FULL or (self._window is None and before is None)
         related = RelatedWriter(self._client, load, Mappers(load, self.settings), self._deferred)
         if self.config.ids:
             self._fill_by_ids(load, related)
@@ -80,9 +80,11 @@ class BubbleReading(Reading):
     def _reading_window(self, before: datetime | None, *, whole: bool) -> Window:
         if self._period is not None:
             return self._period
+        if whole:
+            return Window()
         if self._window is not None:
             return Window(start=self._window[0], end=self._window[1])
-        return Window() if whole else Window(start=before)
+        return Window(start=before)
 
     def _watermark(self, began: datetime, before: datetime | None, *, whole: bool) -> datetime | None:
         """Where the table is complete up to now: moved only by a reading that joins on to what was there."""
@@ -163,8 +165,10 @@ def _period(resource: Resource, config: SyncConfig) -> Window | None:
     """
     if config.by is By.MODIFIED and not (config.from_date or config.to_date):
         return None
-    if config.by is By.INVOICE_DATE and resource.name != "invoice":
-        raise UsageError(f"{resource.asset}: only invoices have an invoice date; use --by created or --by modified")
+    if config.by is not By.MODIFIED and resource.name != "invoice":
+        raise UsageError(
+            f"{resource.asset}: only invoices are read by another date; what links to them comes with them"
+        )
     first, last = parse_day(config.from_date, "from"), parse_day(config.to_date, "to")
     if first and last and first > last:
         raise UsageError(f"from {first} is after to {last}; swap them")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, date
+from datetime import UTC, date, timedelta
 
 from vantage_pipeline.catalog.model import Resource
 from vantage_pipeline.settings import Settings
@@ -24,6 +24,12 @@ class DaysDue:
             "dagster/asset_partition_range_start": self.first.isoformat(),
             "dagster/asset_partition_range_end": self.last.isoformat(),
         }
+
+
+def all_days(settings: Settings, *, last: date) -> DaysDue:
+    """The days that a full reading marks as read. It covers every day, but Dagster takes some 30 ms to mark each."""
+    first = max(settings.bubble_start_date, last - timedelta(days=settings.full_marks_days - 1))
+    return DaysDue(min(first, last), last)
 
 
 def days_due(settings: Settings, resources: Iterable[Resource], *, last: date) -> DaysDue | None:

@@ -139,6 +139,12 @@ def _moment(value: object) -> str:
     return "none" if value is None else str(value)
 
 
-def upstream(resource: Resource) -> list[dg.AssetKey]:
-    """The assets that are loaded before this one."""
-    return [dg.AssetKey(catalog.by_state(state).asset.split("/")) for state in resource.requires]
+def upstream(resource: Resource) -> list[dg.AssetDep]:
+    """The assets that are loaded before this one. A day's records may link to records of any day."""
+    return [
+        dg.AssetDep(
+            dg.AssetKey(parent.asset.split("/")),
+            partition_mapping=dg.AllPartitionMapping() if parent.partitioned else None,
+        )
+        for parent in map(catalog.by_state, resource.requires)
+    ]

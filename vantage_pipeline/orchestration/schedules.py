@@ -8,8 +8,9 @@ import dagster as dg
 
 from vantage_pipeline.catalog import BUBBLE_RESOURCES
 from vantage_pipeline.errors import PipelineError
-from vantage_pipeline.orchestration.catchup import days_due
-from vantage_pipeline.orchestration.jobs import BUBBLE_DAILY, VANTAGE_INCREMENTAL
+from vantage_pipeline.orchestration.catchup import all_days, days_due
+from vantage_pipeline.orchestration.config import Mode, SyncConfig
+from vantage_pipeline.orchestration.jobs import BUBBLE_DAILY, VANTAGE_INCREMENTAL, run_config
 from vantage_pipeline.settings import load_settings
 
 
@@ -49,6 +50,11 @@ def build_schedules() -> list[dg.ScheduleDefinition]:
         except PipelineError as error:
             return dg.SkipReason(f"the database did not answer: {error}")
         run_key = context.scheduled_execution_time.isoformat()
-        return dg.RunRequest(run_key=run_key, tags=due.tags() if due else {})
+        if due is None:
+            everything = run_config(BUBBLE_RESOURCES, SyncConfig(mode=Mode.FULL))
+            return dg.RunRequest(
+                run_key=run_key, run_config=dict(everything), tags=all_days(settings, last=yesterday).tags()
+            )
+        return dg.RunRequest(run_key=run_key, tags=due.tags())
 
     return [vantage_daily, bubble_daily]

@@ -72,13 +72,10 @@ def mark_missing(
         " AND NOT EXISTS (SELECT 1 FROM {seen} s WHERE s.key = t.{key}::text)"
     ).format(**parts)
     cursor.execute(sql.SQL("ANALYZE {}").format(_seen(table)))
-    cursor.execute(
-        sql.SQL(
-            "SELECT count(*) FILTER (WHERE {missing}), count(*) FROM {target} t WHERE t.deleted_at IS NULL{owned}"
-        ).format(missing=missing, **parts)
-    )
-    row = cursor.fetchone() or (0, 0)
-    gone, held_rows = int(row[0]), int(row[1])
+    cursor.execute(sql.SQL("SELECT count(*) FROM {target} t WHERE {missing}").format(missing=missing, **parts))
+    gone = int((cursor.fetchone() or (0,))[0])
+    cursor.execute(sql.SQL("SELECT count(*) FROM {target} t WHERE t.deleted_at IS NULL{owned}").format(**parts))
+    held_rows = int((cursor.fetchone() or (0,))[0])
     if not gone:
         return 0, None
     if gone > options.delete_records and gone > options.delete_share * held_rows and not options.allow_deleting:

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from vantage_pipeline.catalog import RESOURCES
+from vantage_pipeline.definitions import defs
+from vantage_pipeline.sandbox import Sandbox
+from vantage_pipeline.settings import Settings
+
+
+def test_each_resource_is_an_asset_and_the_graph_is_the_load_order() -> None:
+    graph = defs.resolve_asset_graph()
+    keys = {key.to_user_string() for key in graph.get_all_asset_keys()}
+    assert keys == {resource.asset for resource in RESOURCES}
+    payment = graph.get(dg.AssetKey(["bubble", "payment"]))
+    assert dg.AssetKey(["bubble", "invoice"]) in payment.parent_keys
+    invoice = graph.get(dg.AssetKey(["bubble", "invoice"]))
+    assert dg.AssetKey(["bubble", "agent"]) in invoice.parent_keys
+    assert invoice.is_partitioned
+
+
+@pytest.mark.usefixtures("embedded")
+def test_the_schedules_ask_for_the_days_that_are_due(
+    sandbox: Sandbox, use_environment: Callable[[Mapping[str, str]], Settings]
+) -> None:
+    use_environment(sandbox.environment())
+    schedule = defs.resolve_schedule_def("bubble_daily")
+    context = dg.build_schedule_context(scheduled_execution_time=datetime(2026, 3, 3, tzinfo=UTC))
+    request = schedule.evaluate_tick(context).run_requests[0]  # type: ignore[index]
+    assert request.tags["dagster/asset_partition_range_end"] == "2026-03-02"
+    assert request.run_config["ops"]["bubble__invoice"]["config"]["mode"] == "FULL"
+
+
+def test_no_secret_is_in_the_instances_configuration() -> None:
+    text = (Path(__file__).resolve().parents[2] / "dagster.yaml").read_text()
+    assert "postgresql://" not in text
+    assert "PipelineStorage" in text
