@@ -146,9 +146,14 @@ class BubbleReading(Reading):
 
     def _write_children(self, invoices: Iterable[Record], related: RelatedWriter) -> None:
         """What the invoices' lists name. A payment's id may be that of a submitted payment."""
-        lists = children_of(list(invoices))
+        records = list(invoices)
+        lists = children_of(records)
         items = catalog.dataset_of("invoice_item")
-        related.write_children(batched(self._client.by_ids(items, lists["invoice_item"]), _BATCH))
+        # most items name their invoice, and a hundred of them fit a page; the lists' ids find the rest
+        linked = list(self._client.linked_to(items, "Linked Invoice", [str(r.get("_id")) for r in records]))
+        there = {str(record.get("_id")) for page in linked for record in page.records}
+        rest = [key for key in lists["invoice_item"] if key not in there]
+        related.write_children(batched([*linked, *self._client.by_ids(items, rest)], _BATCH))
         payments = list(self._client.by_ids(catalog.dataset_of("payment"), lists["payment"]))
         related.write_children(batched(payments, _BATCH))
         found = {str(record.get("_id")) for page in payments for record in page.records}

@@ -74,7 +74,7 @@ def make(seed: int, scale: float) -> dict[str, dict[str, Record]]:
     maker = _Maker(seed, scale)
     chance, ids = maker.chance, maker.ids
     made = {name: {record["_id"]: record for record in maker.plain(name)} for name in SIZES}
-    agents, users, customers = ids["agent"], ids["user"], ids["customer_profile"]
+    agents, users = ids["agent"], ids["user"]
     for number, agent in enumerate(made["agent"].values()):
         user = users[number % len(users)]
         agent["Linked User Login"] = user
@@ -83,13 +83,6 @@ def make(seed: int, scale: float) -> dict[str, dict[str, Record]]:
         customer["Linked Agent"] = chance.choice(agents)
         customer["Created By"] = chance.choice(users)
     _link_invoices(made, chance, ids)
-    for type_name in ("payment", "submit_payment", "invoice_item"):
-        for record in made[type_name].values():
-            record["Created By"] = chance.choice(users)
-    for type_name in ("payment", "submit_payment"):
-        for record in made[type_name].values():
-            record["Linked Agent"] = chance.choice(agents)
-            record["Linked Customer"] = chance.choice(customers)
     return made
 
 
@@ -108,17 +101,20 @@ def _link_invoices(made: dict[str, dict[str, Record]], chance: random.Random, id
     for number, item in enumerate(made["invoice_item"].values()):
         invoice = invoices[number % len(invoices)]
         invoice.setdefault("Linked Invoice Item", []).append(item["_id"])
+        item["Created By"] = invoice["Created By"]
         if number % 9:
             item["Linked Invoice"] = invoice["_id"]
     for type_name in ("payment", "submit_payment"):
         for payment in made[type_name].values():
             invoice = chance.choice(invoices)
             payment["Linked Invoice"] = invoice["_id"]
+            for name in ("Linked Agent", "Linked Customer", "Created By"):
+                payment[name] = invoice[name]
             invoice.setdefault("Linked Payment", []).append(payment["_id"])
     for number, registration in enumerate(made["seda_registration"].values()):
         invoice = invoices[number % len(invoices)]
-        registration["Agent"] = chance.choice(ids["agent"])
-        registration["Created By"] = chance.choice(ids["user"])
+        registration["Agent"] = invoice["Linked Agent"]
+        registration["Created By"] = invoice["Created By"]
         registration["Linked Invoice"] = [invoice["_id"]]
         if number % 7:
             registration["Linked Customer"] = invoice["Linked Customer"]

@@ -76,7 +76,7 @@ def test_from_the_terminal_to_the_rows(run_cli: Run, sandbox: Sandbox) -> None:
     assert again["bubble/invoice"]["fetched"] == 0
 
     code, out, err = run_cli(
-        "backfill", "invoice", "--from", "2026-01-05", "--to", "2026-02-03", "--json", **environment
+        "backfill", "invoice", "--from", "2026-01-05", "--to", "2026-02-03", "--json", env=environment
     )
     assert code == 0, err
     assert json.loads(out)[0]["updated"] == 0

@@ -175,7 +175,7 @@ def test_edits_and_deletions_while_it_reads(make_sandbox: Callable[..., Sandbox]
     store, lock = pipeline.sandbox.bubble, pipeline.sandbox.lock
     counter = iter(range(10_000))
 
-    def disturb(path: str) -> None:
+    def disturb(_path: str) -> None:
         with lock:
             number = next(counter)
             customers = list(store.records["customer_profile"].values())

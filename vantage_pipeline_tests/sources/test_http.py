@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -114,11 +115,15 @@ def test_pages_are_read_no_more_often_than_needed(make_sandbox: Callable[..., Sa
 @pytest.mark.parametrize("url", ["ftp://example.com", "file:///etc/passwd", "example.com", "https://u:p@example.com"])
 def test_base_urls_are_http_without_credentials(url: str) -> None:
     with pytest.raises(ValidationError):
-        Settings(VANTAGE_API_BASE_URL=url)
+        Settings(**dict[str, Any](VANTAGE_API_BASE_URL=url))
 
 
 def test_secrets_do_not_print() -> None:
-    settings = Settings(VANTAGE_AUTH_TOKEN="very-secret-token", DATABASE_URL="postgresql://u:hidden-pw@h/d")
+    secrets: dict[str, Any] = {
+        "VANTAGE_AUTH_TOKEN": "very-secret-token",
+        "DATABASE_URL": "postgresql://u:hidden-pw@h/d",
+    }
+    settings = Settings(**secrets)
     assert "very-secret-token" not in repr(settings)
     assert "hidden-pw" not in repr(settings)
     assert settings.mask("a very-secret-token and hidden-pw") == "a *** and ***"
