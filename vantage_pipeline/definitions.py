@@ -9,11 +9,13 @@ from vantage_pipeline.orchestration.code_references import with_code_references
 from vantage_pipeline.orchestration.io_manager import WarehouseIOManager
 from vantage_pipeline.orchestration.jobs import JOBS
 from vantage_pipeline.orchestration.schedules import build_schedules
+from vantage_pipeline.orchestration.sensors import build_sensors
 
 defs = dg.Definitions(
     assets=with_code_references(build_assets()),
     resources={"warehouse": WarehouseIOManager()},
     jobs=JOBS,
     schedules=build_schedules(),
+    sensors=build_sensors(),
     executor=dg.in_process_executor,
 )

@@ -1,0 +1,74 @@
+"""Runs that cannot speak for themselves any more: killed, cancelled, lost with their machine, never begun.
+
+They are closed through the same functions as every other run; saying it twice, or late, changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from psycopg2.extensions import connection as Connection
+
+from vantage_pipeline.warehouse import locks, state
+from vantage_pipeline.warehouse.state import Run
+
+_BY_HAND = "manual-%"
+
+
+def close_run(
+    connection: Connection,
+    run_id: str,
+    *,
+    selected: Iterable[str],
+    created: datetime,
+    code: str,
+    message: str,
+    cancelled: bool = False,
+) -> list[str]:
+    """Close what a run that has ended left open; gives the resources.
+
+    Args:
+        selected: the resources that the run was to sync. They are recorded as failed when the run ended before
+            its first step, unless a newer run has begun since.
+        created: when the run was asked for.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT resource, partition_key, status FROM vantage_sync_history WHERE run_id = %s", (run_id,))
+        told = cursor.fetchall()
+        left = [(resource, part) for resource, part, status in told if status == "running"]
+        if not told:
+            cursor.execute(
+                "SELECT resource FROM vantage_sync_state WHERE resource = ANY(%s) AND coalesce(started_at < %s, true)",
+                (list(selected), created),
+            )
+            left = [(resource, "") for (resource,) in cursor.fetchall()]
+        for resource, part in left:
+            run = Run(run_id, part, triggered_by="run-status sensor")
+            state.announce(cursor, run, {"status": "cancelled"} if cancelled else None)
+            state.fail(cursor, resource, [{"code": code, "message": message}])
+    connection.commit()
+    return [resource for resource, _ in left]
+
+
+def close_dead(connection: Connection) -> list[str]:
+    """Close runs that say they are running while nobody holds their resource's lock; gives the resources.
+
+    A running sync holds the lock from before its start to after its end, so without it there is none.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT run_id, resource, partition_key FROM vantage_sync_history"
+            " WHERE status = 'running' AND run_id NOT LIKE %s",
+            (_BY_HAND,),
+        )
+        running = cursor.fetchall()
+    connection.commit()
+    dead = [row for row in running if not locks.is_held(connection, row[1])]
+    with connection.cursor() as cursor:
+        for run_id, resource, part in dead:
+            state.announce(cursor, Run(run_id, part, triggered_by="lost-run sensor"))
+            lost = {"code": "RUN_LOST", "message": "the process that ran the sync is gone; the next sync completes it"}
+            state.fail(cursor, resource, [lost])
+    connection.commit()
+    return [resource for _, resource, _ in dead]
