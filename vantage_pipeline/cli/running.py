@@ -12,6 +12,7 @@ import dagster as dg
 
 from vantage_pipeline import catalog
 from vantage_pipeline.catalog.model import Resource
+from vantage_pipeline.cli.progress import live_progress
 from vantage_pipeline.errors import PipelineError, SettingsError
 from vantage_pipeline.orchestration.config import Mode, SyncConfig
 from vantage_pipeline.orchestration.io_manager import TRIGGER_TAG
@@ -77,13 +78,14 @@ def run(
     with dg.DagsterInstance.get() as instance:
         job = defs.resolve_implicit_global_asset_job_def()
         while left:
-            result = job.execute_in_process(
-                instance=instance,
-                asset_selection=[asset_key(resource) for resource in left],
-                run_config={**_configured(left, config, whole), **_QUIET},
-                tags={TRIGGER_TAG: f"command line: {_user()}", **(tags or {})},
-                raise_on_error=False,
-            )
+            with live_progress():
+                result = job.execute_in_process(
+                    instance=instance,
+                    asset_selection=[asset_key(resource) for resource in left],
+                    run_config={**_configured(left, config, whole), **_QUIET},
+                    tags={TRIGGER_TAG: f"command line: {_user()}", **(tags or {})},
+                    raise_on_error=False,
+                )
             for resource in left:
                 outcome = _outcome(resource, result)
                 if outcome is not None:

@@ -99,4 +99,6 @@ def _diff_file(diff: str | None, *, dry_run: bool) -> str | None:
         raise UsageError("--diff goes with --dry-run")
     if Path(diff).suffix not in (".csv", ".json"):
         raise UsageError(f"--diff {diff}: expected a name that ends in .csv or .json")
-    return str(Path(diff).resolve())
+    path = Path(diff).resolve()
+    path.unlink(missing_ok=True)
+    return str(path)

@@ -10,6 +10,8 @@ from typing import Any
 import dagster as dg
 
 from vantage_pipeline.errors import PipelineError
+from vantage_pipeline.orchestration import progress
+from vantage_pipeline.orchestration.differences import write_differences
 from vantage_pipeline.orchestration.metadata import describe
 from vantage_pipeline.orchestration.pump import Progress
 from vantage_pipeline.orchestration.reading import Reading
@@ -43,6 +45,8 @@ class WarehouseIOManager(dg.IOManager):
         finally:
             reading.close()
         reading.outcome.report = report
+        if reading.config.diff_file:
+            write_differences(reading.config.diff_file, report.differences)
         reading.outcome.seconds = time.monotonic() - started
         context.add_output_metadata(describe(reading, url))
 
@@ -112,9 +116,10 @@ def _progress(context: dg.OutputContext, reading: Reading) -> Progress:
 
     def tell(table: str, _batches: int, records: int) -> None:
         nonlocal last
+        requests = reading.outcome.stats.requests
+        progress.tell(progress.Step(reading.resource.asset, table, records, requests, reading.expected(table)))
         if time.monotonic() - last >= _PROGRESS_SECONDS:
             last = time.monotonic()
-            requests = reading.outcome.stats.requests
             context.log.info(f"{reading.resource.asset}: {records} records into {table}, {requests} requests")
 
     return tell

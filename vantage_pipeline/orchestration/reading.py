@@ -55,6 +55,10 @@ class Reading(ABC):
     def fill(self, load: Load, progress: Progress | None) -> datetime | None:
         """Read everything asked for into `load`; None leaves the watermark where it is."""
 
+    def expected(self, _table: str) -> int | None:
+        """How many records the source said it has for a table; None where it has not said."""
+        return None
+
     def close(self) -> None:  # noqa: B027 - most readings hold something, derived ones do not
         """Free what the reading holds."""
 
@@ -79,6 +83,10 @@ class VantageReading(Reading):
 
     def close(self) -> None:
         self._client.close()
+
+    def expected(self, table: str) -> int | None:
+        promise = self._client.promises.get(table)
+        return promise.total if promise else None
 
     def fill(self, load: Load, progress: Progress | None) -> datetime | None:
         began = datetime.now(UTC)

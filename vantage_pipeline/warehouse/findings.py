@@ -57,6 +57,12 @@ _LOOKS: tuple[tuple[str, bool, str], ...] = (
         " GROUP BY 1 ORDER BY 1",
     ),
     (
+        "transaction type without a mapping",
+        False,
+        "SELECT transaction_type, count(*), min(external_id) FROM transactions WHERE transaction_type NOT IN"
+        " ('CONTRIBUTION', 'DISTRIBUTION', 'REPURCHASE') AND deleted_at IS NULL GROUP BY 1 ORDER BY 1",
+    ),
+    (
         "field without a column (kept in extra)",
         False,
         "SELECT resource, count(*), string_agg(field, ', ' ORDER BY field) FROM"

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -60,7 +61,7 @@ def test_bad_dates_are_told(run_cli: Run, sandbox: Sandbox) -> None:
 
 
 @pytest.mark.usefixtures("embedded")
-def test_from_the_terminal_to_the_rows(run_cli: Run, sandbox: Sandbox) -> None:
+def test_from_the_terminal_to_the_rows(run_cli: Run, sandbox: Sandbox, tmp_path: Path) -> None:
     environment = sandbox.environment()
     code, out, err = run_cli("sync", "--json", env=environment)
     assert code == 0, err
@@ -80,6 +81,14 @@ def test_from_the_terminal_to_the_rows(run_cli: Run, sandbox: Sandbox) -> None:
     )
     assert code == 0, err
     assert json.loads(out)[0]["updated"] == 0
+
+    sandbox.vantage.change("funds", 2, field="status", value="Changed")
+    for name in ("differences.csv", "differences.json"):
+        code, _, err = run_cli("sync", "funds", "--dry-run", "--diff", str(tmp_path / name), env=environment)
+        assert code == 0, err
+    listed = json.loads((tmp_path / "differences.json").read_text())
+    assert [d["new"] for d in listed if d["column"] == "status"] == ["Changed", "Changed"]
+    assert (tmp_path / "differences.csv").read_text().count("Changed") == 2
 
     code, out, _ = run_cli("status", "--json", env=environment)
     states = {item["resource"]: item for item in json.loads(out)}
