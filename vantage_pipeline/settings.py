@@ -97,7 +97,6 @@ class Settings(BaseSettings):
     lock_wait_seconds: float = Field(0, ge=0, description="how long a second sync of a resource waits")
     schedule_cron: str = Field("0 0 * * *", description="the daily sync, in UTC")
     change_history: bool = Field(False, description="keep old and new values of changed mapped columns")
-    metrics_port: int | None = Field(None, description="port for Prometheus metrics; unset: none served")
     ui_url: str = Field("http://127.0.0.1:3000", description="where people reach the Dagster UI, for links in alerts")
     code_url: str | None = Field(
         None,

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from vantage_pipeline.catalog import RESOURCES
+from vantage_pipeline.orchestration.alerts import failure_message, notify
 from vantage_pipeline.orchestration.jobs import asset_key, op_name
 from vantage_pipeline.settings import load_settings
 from vantage_pipeline.warehouse import engine
@@ -58,6 +59,11 @@ def build_sensors() -> Sequence[dg.SensorDefinition]:
     )
     def record_failed_runs(context: dg.RunStatusSensorContext) -> None:
         _close(context, code="RUN_FAILED", message="the run failed or was killed; see it in the UI", cancelled=False)
+        settings = load_settings()
+        run = context.dagster_run
+        trouble = notify(settings, *failure_message(settings, run.run_id, _resources_of(run)))
+        if trouble:
+            context.log.warning(f"the alert was not delivered: {trouble}")
 
     @dg.run_status_sensor(
         name="record_cancelled_runs",
