@@ -29,8 +29,8 @@ def load(address: str, records: int, connection: Connection) -> None:
     with ThreadPoolExecutor(4) as pool, connection.cursor() as cursor:
         text = "".join(pool.map(page, range(1, -(-records // PAGE) + 1)))
         cursor.execute(
-            "CREATE TABLE IF NOT EXISTS floor (id text PRIMARY KEY, day date, amount numeric, kind text, at timestamptz,"
-            " record jsonb)"
+            "CREATE TABLE IF NOT EXISTS floor (id text PRIMARY KEY, day date, amount numeric, kind text,"
+            " at timestamptz, record jsonb)"
         )
         cursor.execute("CREATE TEMP TABLE IF NOT EXISTS incoming (LIKE floor)")
         cursor.execute("TRUNCATE incoming")

@@ -33,8 +33,8 @@ def failure_message(settings: Settings, run_id: str, resources: Sequence[str]) -
     try:
         with connection.cursor() as cursor:
             cursor.execute(
-                "SELECT resource, errors FROM vantage_sync_history WHERE run_id = %s AND status IN ('failed', 'cancelled')"
-                " ORDER BY resource",
+                "SELECT resource, errors FROM vantage_sync_history WHERE run_id = %s"
+                " AND status IN ('failed', 'cancelled') ORDER BY resource",
                 (run_id,),
             )
             failed = cursor.fetchall()
