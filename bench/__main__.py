@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from bench import floor
 from bench.source import serving
@@ -52,7 +53,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, serving(options.records) as address:
-        values = {
+        values: dict[str, Any] = {
             "VANTAGE_API_BASE_URL": address, "VANTAGE_AUTH_TOKEN": "bench", "VANTAGE_CLIENT_ID": "bench",
             "state_dir": Path(folder),
         }  # fmt: skip
