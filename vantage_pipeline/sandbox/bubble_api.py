@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import bisect
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, overload
 from urllib.parse import unquote
 
 from vantage_pipeline import catalog
@@ -63,6 +63,30 @@ _TESTS: dict[str, Callable[[Any, Any], bool]] = {
     "contains": lambda a, b: isinstance(a, list) and b in a,
     "not contains": lambda a, b: not (isinstance(a, list) and b in a),
 }
+
+
+class _View(Sequence[Record]):
+    """Part of a sorted type, of which only what is looked at is gathered: a page of a large type stays cheap."""
+
+    def __init__(self, records: dict[str, Record], order: list[tuple[Any, str]], low: int, high: int) -> None:
+        self._records, self._order, self._low, self._high = records, order, low, high
+
+    def __len__(self) -> int:
+        return self._high - self._low
+
+    @overload
+    def __getitem__(self, index: int) -> Record: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Record]: ...
+    def __getitem__(self, index: int | slice) -> Record | list[Record]:
+        chosen = range(self._low, self._high)[index]
+        if isinstance(chosen, int):
+            return self._records[self._order[chosen][1]]
+        return [self._records[self._order[position][1]] for position in chosen]
+
+
+def _holds(record: Record, constraints: list[tuple[str, str, Any]]) -> bool:
+    return all(_TESTS[kind](record.get(key), value) for key, kind, value in constraints)
 
 
 class BubbleStore:
@@ -131,34 +155,37 @@ class BubbleStore:
         descending = query.get("descending", "false") in ("true", "yes")
         if sort_field not in self._known_fields(name):
             raise _error(400, "ERROR", f"Sort field not found {sort_field}")
-        found = self._matching(name, constraints, sort_field)
-        for extra in reversed(json.loads(query.get("additional_sort_fields", "[]"))):
-            field = extra["sort_field"]
-            found.sort(key=lambda r: _sort_key(r.get(field)), reverse=bool(extra.get("descending")))
+        found: Sequence[Record] = self._matching(name, constraints, sort_field)
         if "additional_sort_fields" in query:
-            found.sort(key=lambda r: _sort_key(r.get(sort_field)), reverse=descending)
+            ordered = list(found)
+            for extra in reversed(json.loads(query["additional_sort_fields"])):
+                field = extra["sort_field"]
+                ordered.sort(key=lambda r: _sort_key(r.get(field)), reverse=bool(extra.get("descending")))
+            ordered.sort(key=lambda r: _sort_key(r.get(sort_field)), reverse=descending)
+            found = ordered
         elif descending:
-            found.reverse()
+            found = list(found)[::-1]
         cursor = max(0, int(query.get("cursor", "0")))
         limit = min(max(0, int(query.get("limit", "100"))), _MOST)
-        reachable = found[:_BEHIND_ONE_QUERY]
-        page = [self._shown(name, record) for record in reachable[cursor : cursor + limit]]
+        reachable = min(len(found), _BEHIND_ONE_QUERY)
+        page = [self._shown(name, record) for record in found[cursor : min(cursor + limit, reachable)]]
         body: dict[str, Any] = {"cursor": cursor, "results": page, "count": len(page)}
         if query.get("exclude_remaining", "false") != "true":
-            body["remaining"] = max(0, len(reachable) - cursor - len(page))
+            body["remaining"] = max(0, reachable - cursor - len(page))
         return body
 
-    def _matching(self, name: str, constraints: list[tuple[str, str, Any]], sort_field: str) -> list[Record]:
+    def _matching(self, name: str, constraints: list[tuple[str, str, Any]], sort_field: str) -> Sequence[Record]:
         records = self.records[name]
         chosen = next((value for key, kind, value in constraints if key == "_id" and kind == "in"), None)
         if chosen is not None:
             some = [records[item] for item in dict.fromkeys(chosen) if item in records]
             some.sort(key=lambda r: (_sort_key(r.get(sort_field)), r["_id"]))
-        else:
-            some = self._range(name, constraints, sort_field)
-        return [r for r in some if all(_TESTS[kind](r.get(key), value) for key, kind, value in constraints)]
+            return [r for r in some if _holds(r, constraints)]
+        inside = self._range(name, constraints, sort_field)
+        others = [c for c in constraints if c[0] != sort_field or c[1] not in ("greater than", "less than")]
+        return [r for r in inside if _holds(r, constraints)] if others else inside
 
-    def _range(self, name: str, constraints: list[tuple[str, str, Any]], sort_field: str) -> list[Record]:
+    def _range(self, name: str, constraints: list[tuple[str, str, Any]], sort_field: str) -> _View:
         """Records in the order of a field, cut to the constraints on that field."""
         key = (name, sort_field)
         if key not in self._sorted:
@@ -170,7 +197,7 @@ class BubbleStore:
                 low = max(low, bisect.bisect_right(order, (_sort_key(value), "\uffff")))
             elif field == sort_field and kind == "less than":
                 high = min(high, bisect.bisect_left(order, (_sort_key(value), "")))
-        return [self.records[name][record_id] for _, record_id in order[low:high]]
+        return _View(self.records[name], order, low, max(low, high))
 
     def _known_fields(self, name: str) -> set[str]:
         for resource in catalog.BUBBLE_RESOURCES:
