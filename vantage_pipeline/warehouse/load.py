@@ -261,9 +261,13 @@ class Load:
             self.close()
 
     def close(self) -> None:
-        """End the connection, and with it the lock, the temporary tables and a dry run's work."""
+        """Give the lock back and end the connection, with its temporary tables and a dry run's work.
+
+        The lock would go with the connection, but only once the server has noticed its end.
+        """
         try:
             self._connection.rollback()
+            locks.release(self._connection, self._resource.state)
         except psycopg2.Error:
             pass
         finally:

@@ -215,8 +215,10 @@ def test_one_sync_of_a_resource_at_a_time(pipeline: Pipeline) -> None:
     locks.acquire(connection, "accounts")
     with pytest.raises(SyncAlreadyRunning, match="another sync of it is running"):
         pipeline.sync("accounts")
-    connection.close()
+    locks.release(connection, "accounts")
     assert pipeline.sync("accounts").counts.created == 60
+    assert not locks.is_held(connection, "accounts")
+    connection.close()
 
 
 def test_money_keeps_every_digit(pipeline: Pipeline) -> None:
