@@ -1,13 +1,2 @@
-DROP FUNCTION IF EXISTS checkpoint_vantage_sync(text, jsonb);
-DROP FUNCTION IF EXISTS fail_vantage_sync(text, jsonb);
-DROP FUNCTION IF EXISTS complete_vantage_sync(text, int, int, int, timestamptz);
-DROP FUNCTION IF EXISTS start_vantage_sync(text);
-DROP FUNCTION IF EXISTS vantage_close_run(text, text, int, int, int, jsonb, timestamptz);
-DROP FUNCTION IF EXISTS vantage_history_partition(timestamptz);
-DROP TABLE IF EXISTS vantage_sync_expectation;
-DROP TABLE IF EXISTS vantage_sync_history;
-DROP SEQUENCE IF EXISTS vantage_sync_history_id_seq;
-DROP FUNCTION IF EXISTS vantage_run_said();
-DROP TABLE IF EXISTS vantage_sync_state;
-DROP FUNCTION IF EXISTS update_vantage_sync_state_updated_at();
-DROP FUNCTION IF EXISTS calculate_vantage_sync_duration();
+-- A state table that was there before stays, with its rows and its own functions.
+DO $$ BEGIN PERFORM vantage_drop_made('20251105132840_vantage_sync_state'); END $$;

@@ -1,1 +1,1 @@
-ALTER TABLE investors DROP CONSTRAINT IF EXISTS investors_external_id_unique CASCADE;
+DO $$ BEGIN PERFORM vantage_drop_made('20251105200000_add_investors_external_id_unique'); END $$;

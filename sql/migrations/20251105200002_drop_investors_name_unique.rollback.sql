@@ -1,8 +1,2 @@
-DO $$
-BEGIN
-    IF EXISTS (SELECT 1 FROM investors GROUP BY name HAVING count(*) > 1) THEN
-        RAISE NOTICE 'investors share names, so the unique constraint on the name was not put back';
-    ELSE
-        ALTER TABLE investors ADD CONSTRAINT investors_name_key UNIQUE (name);
-    END IF;
-END $$;
+-- Puts back what was dropped, unless the rows share names by now.
+DO $$ BEGIN PERFORM vantage_drop_made('20251105200002_drop_investors_name_unique'); END $$;

@@ -1,112 +1,63 @@
--- The other Vantage tables.
+-- The other Vantage tables. Links are bigint ids of the rows they point at.
 
-DO $$ BEGIN PERFORM vantage_ensure_table('transactions', '20251106000000_vantage_tables'); END $$;
-DO $$ BEGIN PERFORM vantage_ensure_column('transactions', c[1], c[2], '20251106000000_vantage_tables') FROM (VALUES
-    (ARRAY['external_id', 'text']),
-    (ARRAY['investor_id', 'bigint']),
-    (ARRAY['deal_id', 'bigint']),
-    (ARRAY['transaction_date', 'date']),
-    (ARRAY['pay_date', 'date']),
-    (ARRAY['amount', 'numeric']),
-    (ARRAY['amount_usd', 'numeric']),
-    (ARRAY['transaction_type', 'text']),
-    (ARRAY['transaction_subtype', 'text']),
-    (ARRAY['notes', 'text']),
-    (ARRAY['source_updated_at', 'timestamptz'])) v(c); END $$;
+DO $$
+DECLARE m CONSTANT text := '20251106000000_vantage_tables';
+BEGIN
+    PERFORM vantage_ensure_table('transactions', m);
+    PERFORM vantage_ensure_columns('transactions', m,
+        'external_id text', 'investor_id bigint', 'deal_id bigint', 'transaction_date date', 'pay_date date',
+        'amount numeric', 'amount_usd numeric', 'transaction_type text', 'transaction_subtype text', 'notes text',
+        'source_updated_at timestamptz');
 
-DO $$ BEGIN PERFORM vantage_ensure_table('commitments', '20251106000000_vantage_tables'); END $$;
-DO $$ BEGIN PERFORM vantage_ensure_column('commitments', c[1], c[2], '20251106000000_vantage_tables') FROM (VALUES
-    (ARRAY['external_id', 'text']),
-    (ARRAY['investor_id', 'bigint']),
-    (ARRAY['deal_id', 'bigint']),
-    (ARRAY['commitment_date', 'date']),
-    (ARRAY['amount', 'numeric']),
-    (ARRAY['source_updated_at', 'timestamptz'])) v(c); END $$;
+    PERFORM vantage_ensure_table('commitments', m);
+    PERFORM vantage_ensure_columns('commitments', m,
+        'external_id text', 'investor_id bigint', 'deal_id bigint', 'commitment_date date', 'amount numeric',
+        'source_updated_at timestamptz');
 
-DO $$ BEGIN PERFORM vantage_ensure_table('contacts', '20251106000000_vantage_tables'); END $$;
-DO $$ BEGIN PERFORM vantage_ensure_column('contacts', c[1], c[2], '20251106000000_vantage_tables') FROM (VALUES
-    (ARRAY['external_id', 'text']),
-    (ARRAY['full_name', 'text']),
-    (ARRAY['first_name', 'text']),
-    (ARRAY['last_name', 'text']),
-    (ARRAY['email', 'text']),
-    (ARRAY['phone', 'text']),
-    (ARRAY['company_name', 'text']),
-    (ARRAY['contact_type', 'text']),
-    (ARRAY['preferred_language', 'text']),
-    (ARRAY['is_active', 'boolean']),
-    (ARRAY['addresses', 'jsonb']),
-    (ARRAY['source_updated_at', 'timestamptz'])) v(c); END $$;
+    PERFORM vantage_ensure_table('contacts', m);
+    PERFORM vantage_ensure_columns('contacts', m,
+        'external_id text', 'full_name text', 'first_name text', 'last_name text', 'email text', 'phone text',
+        'company_name text', 'contact_type text', 'preferred_language text', 'is_active boolean', 'addresses jsonb',
+        'source_updated_at timestamptz');
 
-DO $$ BEGIN PERFORM vantage_ensure_table('account_contacts', '20251106000000_vantage_tables'); END $$;
-DO $$ BEGIN PERFORM vantage_ensure_column('account_contacts', c[1], c[2], '20251106000000_vantage_tables') FROM (VALUES
-    (ARRAY['external_id', 'text']),
-    (ARRAY['contact_id', 'bigint']),
-    (ARRAY['investor_id', 'bigint']),
-    (ARRAY['deal_id', 'bigint']),
-    (ARRAY['is_primary', 'boolean']),
-    (ARRAY['relationship', 'text']),
-    (ARRAY['source_updated_at', 'timestamptz'])) v(c); END $$;
+    PERFORM vantage_ensure_table('account_contacts', m);
+    PERFORM vantage_ensure_columns('account_contacts', m,
+        'external_id text', 'contact_id bigint', 'investor_id bigint', 'deal_id bigint', 'is_primary boolean',
+        'relationship text', 'source_updated_at timestamptz');
 
-DO $$ BEGIN PERFORM vantage_ensure_table('valuations', '20251106000000_vantage_tables'); END $$;
-DO $$ BEGIN PERFORM vantage_ensure_column('valuations', c[1], c[2], '20251106000000_vantage_tables') FROM (VALUES
-    (ARRAY['external_id', 'text']),
-    (ARRAY['deal_id', 'bigint']),
-    (ARRAY['report_date', 'date']),
-    (ARRAY['report_frequency', 'text']),
-    (ARRAY['nav', 'numeric']),
-    (ARRAY['currency', 'text']),
-    (ARRAY['source_updated_at', 'timestamptz'])) v(c); END $$;
+    PERFORM vantage_ensure_table('valuations', m);
+    PERFORM vantage_ensure_columns('valuations', m,
+        'external_id text', 'deal_id bigint', 'report_date date', 'report_frequency text', 'nav numeric',
+        'currency text', 'source_updated_at timestamptz');
 
-DO $$ BEGIN PERFORM vantage_ensure_table('investments', '20251106000000_vantage_tables'); END $$;
-DO $$ BEGIN PERFORM vantage_ensure_column('investments', c[1], c[2], '20251106000000_vantage_tables') FROM (VALUES
-    (ARRAY['investor_id', 'bigint']),
-    (ARRAY['deal_id', 'bigint']),
-    (ARRAY['committed', 'numeric']),
-    (ARRAY['contributed', 'numeric']),
-    (ARRAY['distributed', 'numeric']),
-    (ARRAY['repurchased', 'numeric']),
-    (ARRAY['uncalled', 'numeric']),
-    (ARRAY['first_transaction_date', 'date']),
-    (ARRAY['last_transaction_date', 'date']),
-    (ARRAY['latest_nav', 'numeric']),
-    (ARRAY['latest_nav_date', 'date'])) v(c); END $$;
+    PERFORM vantage_ensure_table('investments', m);
+    PERFORM vantage_ensure_columns('investments', m,
+        'investor_id bigint', 'deal_id bigint', 'committed numeric', 'contributed numeric', 'distributed numeric',
+        'repurchased numeric', 'uncalled numeric', 'first_transaction_date date', 'last_transaction_date date',
+        'latest_nav numeric', 'latest_nav_date date');
 
-DO $$ BEGIN PERFORM vantage_ensure_key('transactions', 'external_id', 'transactions_external_id_unique'); END $$;
-CREATE INDEX IF NOT EXISTS idx_transactions_source_updated_at ON transactions (source_updated_at);
+    PERFORM vantage_ensure_key('transactions', ARRAY['external_id'], 'transactions_external_id_unique', m);
+    PERFORM vantage_ensure_index('transactions', 'source_updated_at', m);
+    PERFORM vantage_ensure_key('commitments', ARRAY['external_id'], 'commitments_external_id_unique', m);
+    PERFORM vantage_ensure_index('commitments', 'source_updated_at', m);
+    PERFORM vantage_ensure_key('contacts', ARRAY['external_id'], 'contacts_external_id_unique', m);
+    PERFORM vantage_ensure_index('contacts', 'source_updated_at', m);
+    PERFORM vantage_ensure_key('account_contacts', ARRAY['external_id'], 'account_contacts_external_id_unique', m);
+    PERFORM vantage_ensure_index('account_contacts', 'source_updated_at', m);
+    PERFORM vantage_ensure_key('valuations', ARRAY['external_id'], 'valuations_external_id_unique', m);
+    PERFORM vantage_ensure_index('valuations', 'source_updated_at', m);
+    PERFORM vantage_ensure_key('investments', ARRAY['investor_id', 'deal_id'], 'investments_investor_deal_unique', m);
+    PERFORM vantage_ensure_index('transactions', 'transaction_date', m);
 
-DO $$ BEGIN PERFORM vantage_ensure_key('commitments', 'external_id', 'commitments_external_id_unique'); END $$;
-CREATE INDEX IF NOT EXISTS idx_commitments_source_updated_at ON commitments (source_updated_at);
-
-DO $$ BEGIN PERFORM vantage_ensure_key('contacts', 'external_id', 'contacts_external_id_unique'); END $$;
-CREATE INDEX IF NOT EXISTS idx_contacts_source_updated_at ON contacts (source_updated_at);
-
-DO $$ BEGIN PERFORM vantage_ensure_key('account_contacts', 'external_id', 'account_contacts_external_id_unique'); END $$;
-CREATE INDEX IF NOT EXISTS idx_account_contacts_source_updated_at ON account_contacts (source_updated_at);
-
-DO $$ BEGIN PERFORM vantage_ensure_key('valuations', 'external_id', 'valuations_external_id_unique'); END $$;
-CREATE INDEX IF NOT EXISTS idx_valuations_source_updated_at ON valuations (source_updated_at);
-
-ALTER TABLE investments DROP CONSTRAINT IF EXISTS investments_investor_deal_unique;
-ALTER TABLE investments ADD CONSTRAINT investments_investor_deal_unique UNIQUE (investor_id, deal_id);
-CREATE INDEX IF NOT EXISTS idx_transactions_transaction_date ON transactions (transaction_date);
-
-DO $$ BEGIN PERFORM vantage_ensure_link('transactions', 'investor_id', 'investors', 'id'); END $$;
-
-DO $$ BEGIN PERFORM vantage_ensure_link('transactions', 'deal_id', 'deals', 'id'); END $$;
-
-DO $$ BEGIN PERFORM vantage_ensure_link('commitments', 'investor_id', 'investors', 'id'); END $$;
-
-DO $$ BEGIN PERFORM vantage_ensure_link('commitments', 'deal_id', 'deals', 'id'); END $$;
-
-DO $$ BEGIN PERFORM vantage_ensure_link('account_contacts', 'contact_id', 'contacts', 'id'); END $$;
-
-DO $$ BEGIN PERFORM vantage_ensure_link('account_contacts', 'investor_id', 'investors', 'id'); END $$;
-
-DO $$ BEGIN PERFORM vantage_ensure_link('account_contacts', 'deal_id', 'deals', 'id'); END $$;
-
-DO $$ BEGIN PERFORM vantage_ensure_link('valuations', 'deal_id', 'deals', 'id'); END $$;
-
-DO $$ BEGIN PERFORM vantage_ensure_link('investments', 'investor_id', 'investors', 'id'); END $$;
-
-DO $$ BEGIN PERFORM vantage_ensure_link('investments', 'deal_id', 'deals', 'id'); END $$;
+    PERFORM vantage_ensure_link(child, link, parent, key, m) FROM (VALUES
+        ('transactions', 'investor_id', 'investors', 'id'),
+        ('transactions', 'deal_id', 'deals', 'id'),
+        ('commitments', 'investor_id', 'investors', 'id'),
+        ('commitments', 'deal_id', 'deals', 'id'),
+        ('account_contacts', 'contact_id', 'contacts', 'id'),
+        ('account_contacts', 'investor_id', 'investors', 'id'),
+        ('account_contacts', 'deal_id', 'deals', 'id'),
+        ('valuations', 'deal_id', 'deals', 'id'),
+        ('investments', 'investor_id', 'investors', 'id'),
+        ('investments', 'deal_id', 'deals', 'id')) v (child, link, parent, key);
+END $$;

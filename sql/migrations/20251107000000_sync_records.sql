@@ -1,4 +1,12 @@
--- What syncs keep beside the rows: refused records, waiting and repaired links, fields seen, changes held back.
+-- What syncs keep beside the rows: refused records, waiting and repaired links, fields seen, changes held back, alerts;
+-- and the health of each resource, which everyone may see.
+
+DO $$
+BEGIN
+    PERFORM vantage_plan_table(t, '20251107000000_sync_records') FROM unnest(ARRAY[
+        'vantage_quarantine', 'vantage_pending_links', 'vantage_link_repairs', 'vantage_link_conflicts',
+        'vantage_field_sightings', 'vantage_held_back', 'vantage_change_history', 'vantage_alerts', 'vantage_sync_expectation']) t;
+END $$;
 
 CREATE TABLE IF NOT EXISTS vantage_quarantine (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -71,7 +79,8 @@ CREATE TABLE IF NOT EXISTS vantage_held_back (
     records int NOT NULL,
     share numeric NOT NULL,
     run_id text NOT NULL,
-    held_at timestamptz NOT NULL DEFAULT now()
+    held_at timestamptz NOT NULL DEFAULT now(),
+    released_at timestamptz
 );
 
 CREATE TABLE IF NOT EXISTS vantage_change_history (
@@ -86,38 +95,105 @@ CREATE TABLE IF NOT EXISTS vantage_change_history (
 );
 CREATE INDEX IF NOT EXISTS idx_vantage_change_history_row ON vantage_change_history (table_name, row_key, changed_at);
 
-DO $$ BEGIN PERFORM vantage_close_table(t) FROM unnest(ARRAY['vantage_quarantine', 'vantage_pending_links', 'vantage_link_repairs',
-    'vantage_link_conflicts', 'vantage_field_sightings', 'vantage_held_back', 'vantage_change_history']) t; END $$;
+CREATE TABLE IF NOT EXISTS vantage_alerts (
+    condition text NOT NULL,
+    resource text NOT NULL,
+    began_at timestamptz NOT NULL DEFAULT now(),
+    ended_at timestamptz,
+    details jsonb,
+    notified_at timestamptz,
+    PRIMARY KEY (condition, resource, began_at)
+);
 
--- Failures of a resource since its last success, for a view that everyone may read.
-CREATE OR REPLACE FUNCTION vantage_failures_in_a_row(p_resource text) RETURNS int
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_catalog, pg_temp AS $$
+CREATE TABLE IF NOT EXISTS vantage_sync_expectation (
+    resource text PRIMARY KEY,
+    expected_every interval NOT NULL DEFAULT '24 hours',
+    slow_after interval NOT NULL DEFAULT '5 minutes',
+    updated_at timestamptz NOT NULL DEFAULT now()
+);
+
+COMMENT ON TABLE vantage_quarantine IS 'Records that could not become rows, whole, with the reason';
+COMMENT ON TABLE vantage_pending_links IS 'Links to records that are not there (yet)';
+COMMENT ON TABLE vantage_link_repairs IS 'Values that the repairs filled in where the source gave none';
+COMMENT ON TABLE vantage_link_conflicts IS 'Links about which two records of the source disagree';
+COMMENT ON TABLE vantage_field_sightings IS 'Which fields the source sent, with or without a column';
+COMMENT ON TABLE vantage_held_back IS 'Clearings and deletions that were too large at once';
+COMMENT ON TABLE vantage_change_history IS 'Old and new values of changed rows, where that is switched on';
+COMMENT ON TABLE vantage_alerts IS 'When a condition began and ended, and when people were told';
+COMMENT ON TABLE vantage_sync_expectation IS 'How often each resource is expected to sync, and how long that may take';
+
+DO $$
+BEGIN
+    PERFORM vantage_close_table(t) FROM unnest(ARRAY[
+        'vantage_quarantine', 'vantage_pending_links', 'vantage_link_repairs', 'vantage_link_conflicts',
+        'vantage_field_sightings', 'vantage_held_back', 'vantage_change_history', 'vantage_alerts', 'vantage_sync_expectation']) t;
+END $$;
+
+GRANT SELECT ON vantage_sync_expectation TO authenticated;
+DROP POLICY IF EXISTS vantage_sync_expectation_read ON vantage_sync_expectation;
+CREATE POLICY vantage_sync_expectation_read ON vantage_sync_expectation FOR SELECT TO authenticated USING (true);
+INSERT INTO vantage_sync_expectation (resource) SELECT resource FROM vantage_sync_state ON CONFLICT DO NOTHING;
+
+-- Failures of a resource since its last success; a number, for a view that everyone may read. What a person cancelled
+-- is no failure.
+CREATE OR REPLACE FUNCTION vantage_consecutive_failures(p_resource text) RETURNS int
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
     SELECT count(*)::int FROM vantage_sync_history h
-    WHERE h.resource = p_resource AND h.status IN ('failed', 'cancelled')
+    WHERE h.resource = p_resource AND h.status = 'failed'
       AND h.started_at > coalesce((SELECT max(s.started_at) FROM vantage_sync_history s
                                    WHERE s.resource = p_resource AND s.status = 'success'), '-infinity')
 $$;
-REVOKE ALL ON FUNCTION vantage_failures_in_a_row(text) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION vantage_failures_in_a_row(text) TO authenticated, service_role;
+
+-- What a sync of the resource usually takes, in milliseconds: the median of the 20 successes before the last, if there
+-- are five.
+CREATE OR REPLACE FUNCTION vantage_usual_duration(p_resource text) RETURNS double precision
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+    SELECT CASE WHEN count(*) >= 5 THEN percentile_cont(0.5) WITHIN GROUP (ORDER BY before.duration_ms) END
+    FROM (SELECT h.duration_ms FROM vantage_sync_history h WHERE h.resource = p_resource AND h.status = 'success'
+          ORDER BY h.started_at DESC OFFSET 1 LIMIT 20) before
+$$;
+
+DO $$
+BEGIN
+    PERFORM vantage_note('function', f, '20251107000000_sync_records')
+    FROM unnest(ARRAY['vantage_consecutive_failures(text)', 'vantage_usual_duration(text)']) f;
+    PERFORM vantage_close('FUNCTION ' || f)
+    FROM unnest(ARRAY['vantage_consecutive_failures(text)', 'vantage_usual_duration(text)']) f;
+END $$;
+GRANT EXECUTE ON FUNCTION vantage_consecutive_failures(text), vantage_usual_duration(text) TO authenticated, service_role;
 
 CREATE OR REPLACE VIEW sync_health AS
 SELECT s.resource, s.last_sync_status, s.last_sync_time,
        extract(epoch FROM now() - s.last_sync_time) / 3600 AS hours_since_sync,
        s.duration_ms, s.records_synced, jsonb_array_length(s.errors) AS error_count,
-       vantage_failures_in_a_row(s.resource) AS failures_in_a_row,
+       f.consecutive_failures,
        array_remove(ARRAY[
-           CASE WHEN s.last_sync_status = 'running' AND s.started_at < now() - interval '30 minutes' THEN 'stuck' END,
-           CASE WHEN s.last_sync_time < now() - e.expected_every
-                  OR (s.last_sync_status = 'never_run' AND s.created_at < now() - e.expected_every) THEN 'stale' END,
+           CASE WHEN c.stuck THEN 'stuck' END,
+           CASE WHEN c.stale OR (s.last_sync_status = 'never_run' AND s.created_at < now() - e.expected_every) THEN 'stale' END,
            CASE WHEN s.duration_ms > extract(epoch FROM e.slow_after) * 1000 THEN 'slow' END,
-           CASE WHEN vantage_failures_in_a_row(s.resource) >= 3 THEN 'failing' END], NULL) AS conditions,
-       CASE WHEN s.last_sync_status = 'failed' THEN 'red'
-            WHEN s.last_sync_status = 'running' AND s.started_at < now() - interval '30 minutes' THEN 'red'
-            WHEN s.last_sync_time < now() - e.expected_every THEN 'yellow'
-            WHEN s.last_sync_status = 'never_run' THEN 'yellow'
+           -- twice the usual, and by five seconds at least: a second instead of half of one worries nobody
+           CASE WHEN s.last_sync_status = 'success' AND s.duration_ms > greatest(2 * f.usual_ms, f.usual_ms + 5000)
+                THEN 'slower_than_usual' END,
+           CASE WHEN f.consecutive_failures >= 3 THEN 'failing_repeatedly' END,
+           CASE WHEN s.last_sync_status = 'failed' THEN 'failed' END,
+           CASE WHEN s.last_sync_status = 'never_run' THEN 'never_run' END], NULL) AS conditions,
+       CASE WHEN s.last_sync_status = 'failed' OR c.stuck THEN 'red'
+            WHEN c.stale OR s.last_sync_status = 'never_run' THEN 'yellow'
             ELSE 'green' END AS health_indicator
 FROM vantage_sync_state s
-CROSS JOIN LATERAL (SELECT coalesce((SELECT x.expected_every FROM vantage_sync_expectation x WHERE x.resource = s.resource), interval '24 hours') AS expected_every,
-                           coalesce((SELECT x.slow_after FROM vantage_sync_expectation x WHERE x.resource = s.resource), interval '5 minutes') AS slow_after) e;
-REVOKE ALL ON sync_health FROM PUBLIC;
+LEFT JOIN vantage_sync_expectation x ON x.resource = s.resource
+CROSS JOIN LATERAL (SELECT coalesce(x.expected_every, interval '24 hours') AS expected_every,
+                           coalesce(x.slow_after, interval '5 minutes') AS slow_after) e
+CROSS JOIN LATERAL (SELECT s.last_sync_status = 'running' AND s.started_at < now() - interval '30 minutes' AS stuck,
+                           s.last_sync_time < now() - e.expected_every AS stale) c
+CROSS JOIN LATERAL (SELECT vantage_consecutive_failures(s.resource) AS consecutive_failures,
+                           vantage_usual_duration(s.resource) AS usual_ms) f;
+COMMENT ON VIEW sync_health IS 'Red, yellow or green for each resource, and why';
+DO $$
+BEGIN
+    IF current_setting('server_version_num')::int >= 150000 THEN
+        ALTER VIEW sync_health SET (security_invoker = true);
+    END IF;
+    PERFORM vantage_close('TABLE sync_health');
+END $$;
 GRANT SELECT ON sync_health TO authenticated, service_role;

@@ -1,360 +1,141 @@
--- The Bubble tables: mapped columns first, then those that only the database has.
-
-DO $$ BEGIN PERFORM vantage_ensure_table('agent', '20251108000000_bubble_tables'); END $$;
-DO $$ BEGIN PERFORM vantage_ensure_column('agent', c[1], c[2], '20251108000000_bubble_tables') FROM (VALUES
-    (ARRAY['bubble_id', 'text']),
-    (ARRAY['name', 'text']),
-    (ARRAY['slug', 'text']),
-    (ARRAY['contact', 'text']),
-    (ARRAY['agent_type', 'text']),
-    (ARRAY['commission', 'integer']),
-    (ARRAY['tree_seed', 'text']),
-    (ARRAY['created_date', 'timestamptz']),
-    (ARRAY['modified_date', 'timestamptz']),
-    (ARRAY['linked_user_login', 'text']),
-    (ARRAY['last_update_annual_sales', 'timestamptz']),
-    (ARRAY['current_annual_sales', 'numeric']),
-    (ARRAY['annual_collection', 'numeric']),
-    (ARRAY['intro_youtube', 'text']),
-    (ARRAY['email', 'text']),
-    (ARRAY['address', 'text']),
-    (ARRAY['bankin_account', 'text']),
-    (ARRAY['banker', 'text']),
-    (ARRAY['ic_front', 'text']),
-    (ARRAY['ic_back', 'text'])) v(c); END $$;
-
-DO $$ BEGIN PERFORM vantage_ensure_table('customer', '20251108000000_bubble_tables'); END $$;
-DO $$ BEGIN PERFORM vantage_ensure_column('customer', c[1], c[2], '20251108000000_bubble_tables') FROM (VALUES
-    (ARRAY['customer_id', 'text']),
-    (ARRAY['name', 'text']),
-    (ARRAY['address', 'text']),
-    (ARRAY['state', 'text']),
-    (ARRAY['phone', 'text']),
-    (ARRAY['whatsapp', 'text']),
-    (ARRAY['status', 'text']),
-    (ARRAY['linked_agent', 'text']),
-    (ARRAY['created_by', 'text']),
-    (ARRAY['created_date', 'timestamptz']),
-    (ARRAY['modified_date', 'timestamptz']),
-    (ARRAY['email', 'text']),
-    (ARRAY['city', 'text']),
-    (ARRAY['postcode', 'text']),
-    (ARRAY['ic_number', 'text']),
-    (ARRAY['linked_seda_registration', 'text']),
-    (ARRAY['linked_old_customer', 'text']),
-    (ARRAY['notes', 'text']),
-    (ARRAY['version', 'integer']),
-    (ARRAY['updated_by', 'text'])) v(c); END $$;
-
-DO $$ BEGIN PERFORM vantage_ensure_table('user', '20251108000000_bubble_tables'); END $$;
-DO $$ BEGIN PERFORM vantage_ensure_column('user', c[1], c[2], '20251108000000_bubble_tables') FROM (VALUES
-    (ARRAY['bubble_id', 'text']),
-    (ARRAY['authentication', 'jsonb']),
-    (ARRAY['user_signed_up', 'boolean']),
-    (ARRAY['dealership', 'text']),
-    (ARRAY['profile_picture', 'text']),
-    (ARRAY['access_level', 'text[]']),
-    (ARRAY['linked_agent_profile', 'text']),
-    (ARRAY['check_in_report_today', 'text']),
-    (ARRAY['agent_code', 'text']),
-    (ARRAY['created_date', 'timestamptz']),
-    (ARRAY['modified_date', 'timestamptz']),
-    (ARRAY['email', 'text'])) v(c); END $$;
-
-DO $$ BEGIN PERFORM vantage_ensure_table('invoice', '20251108000000_bubble_tables'); END $$;
-DO $$ BEGIN PERFORM vantage_ensure_column('invoice', c[1], c[2], '20251108000000_bubble_tables') FROM (VALUES
-    (ARRAY['bubble_id', 'text']),
-    (ARRAY['invoice_id', 'integer']),
-    (ARRAY['invoice_number', 'text']),
-    (ARRAY['amount', 'numeric']),
-    (ARRAY['total_amount', 'numeric']),
-    (ARRAY['1st_payment', 'numeric']),
-    (ARRAY['1st_payment_date', 'timestamptz']),
-    (ARRAY['2nd_payment', 'numeric']),
-    (ARRAY['amount_eligible_for_comm', 'numeric']),
-    (ARRAY['full_payment_date', 'timestamptz']),
-    (ARRAY['last_payment_date', 'timestamptz']),
-    (ARRAY['linked_customer', 'text']),
-    (ARRAY['linked_agent', 'text']),
-    (ARRAY['linked_payment', 'text[]']),
-    (ARRAY['linked_seda_registration', 'text']),
-    (ARRAY['linked_invoice_item', 'text[]']),
-    (ARRAY['created_by', 'text']),
-    (ARRAY['linked_package', 'text']),
-    (ARRAY['linked_agreement', 'text']),
-    (ARRAY['linked_stock_transaction', 'text[]']),
-    (ARRAY['invoice_date', 'timestamptz']),
-    (ARRAY['created_date', 'timestamptz']),
-    (ARRAY['modified_date', 'timestamptz']),
-    (ARRAY['status', 'text']),
-    (ARRAY['type', 'text']),
-    (ARRAY['version', 'integer']),
-    (ARRAY['approval_status', 'text']),
-    (ARRAY['stock_status_inv', 'text']),
-    (ARRAY['paid', 'boolean']),
-    (ARRAY['need_approval', 'boolean']),
-    (ARRAY['locked_package', 'boolean']),
-    (ARRAY['commission_paid', 'boolean']),
-    (ARRAY['percent_of_total_amount', 'numeric']),
-    (ARRAY['normal_commission', 'numeric']),
-    (ARRAY['performance_tier_month', 'integer']),
-    (ARRAY['performance_tier_year', 'integer']),
-    (ARRAY['panel_qty', 'integer']),
-    (ARRAY['stamp_cash_price', 'numeric']),
-    (ARRAY['dealercode', 'text']),
-    (ARRAY['logs', 'text']),
-    (ARRAY['eligible_amount_description', 'text']),
-    (ARRAY['visit', 'integer']),
-    (ARRAY['is_latest', 'boolean']),
-    (ARRAY['root_id', 'text']),
-    (ARRAY['parent_id', 'text']),
-    (ARRAY['share_token', 'text']),
-    (ARRAY['share_expires_at', 'timestamptz']),
-    (ARRAY['share_enabled', 'boolean']),
-    (ARRAY['share_access_count', 'integer']),
-    (ARRAY['customer_name_snapshot', 'text']),
-    (ARRAY['customer_email_snapshot', 'text']),
-    (ARRAY['customer_phone_snapshot', 'text']),
-    (ARRAY['customer_address_snapshot', 'text']),
-    (ARRAY['package_name_snapshot', 'text']),
-    (ARRAY['paid_amount', 'numeric']),
-    (ARRAY['balance_due', 'numeric']),
-    (ARRAY['paid_at', 'timestamptz']),
-    (ARRAY['discount_percent', 'numeric']),
-    (ARRAY['discount_fixed', 'numeric']),
-    (ARRAY['voucher_code', 'text']),
-    (ARRAY['sent_at', 'timestamptz']),
-    (ARRAY['viewed_at', 'timestamptz']),
-    (ARRAY['agent_markup', 'numeric']),
-    (ARRAY['migration_status', 'text']),
-    (ARRAY['linked_old_invoice', 'text']),
-    (ARRAY['internal_notes', 'text']),
-    (ARRAY['customer_notes', 'text']),
-    (ARRAY['case_status', 'text']),
-    (ARRAY['template_id', 'text'])) v(c); END $$;
-
-DO $$ BEGIN PERFORM vantage_ensure_table('payment', '20251108000000_bubble_tables'); END $$;
-DO $$ BEGIN PERFORM vantage_ensure_column('payment', c[1], c[2], '20251108000000_bubble_tables') FROM (VALUES
-    (ARRAY['bubble_id', 'text']),
-    (ARRAY['amount', 'numeric']),
-    (ARRAY['payment_date', 'timestamptz']),
-    (ARRAY['payment_method', 'text']),
-    (ARRAY['payment_method_v2', 'text']),
-    (ARRAY['remark', 'text']),
-    (ARRAY['issuer_bank', 'text']),
-    (ARRAY['epp_month', 'numeric']),
-    (ARRAY['epp_type', 'text']),
-    (ARRAY['attachment', 'text[]']),
-    (ARRAY['linked_agent', 'text']),
-    (ARRAY['linked_customer', 'text']),
-    (ARRAY['linked_invoice', 'text']),
-    (ARRAY['created_by', 'text']),
-    (ARRAY['created_date', 'timestamptz']),
-    (ARRAY['modified_date', 'timestamptz']),
-    (ARRAY['payment_index', 'numeric']),
-    (ARRAY['bank_charges', 'numeric']),
-    (ARRAY['terminal', 'text']),
-    (ARRAY['verified_by', 'text']),
-    (ARRAY['edit_history', 'text']),
-    (ARRAY['log', 'text']),
-    (ARRAY['epp_cost', 'numeric'])) v(c); END $$;
-
-DO $$ BEGIN PERFORM vantage_ensure_table('submitted_payment', '20251108000000_bubble_tables'); END $$;
-DO $$ BEGIN PERFORM vantage_ensure_column('submitted_payment', c[1], c[2], '20251108000000_bubble_tables') FROM (VALUES
-    (ARRAY['bubble_id', 'text']),
-    (ARRAY['amount', 'numeric']),
-    (ARRAY['payment_date', 'timestamptz']),
-    (ARRAY['payment_method', 'text']),
-    (ARRAY['payment_method_v2', 'text']),
-    (ARRAY['remark', 'text']),
-    (ARRAY['issuer_bank', 'text']),
-    (ARRAY['epp_month', 'numeric']),
-    (ARRAY['epp_type', 'text']),
-    (ARRAY['attachment', 'text[]']),
-    (ARRAY['linked_agent', 'text']),
-    (ARRAY['linked_customer', 'text']),
-    (ARRAY['linked_invoice', 'text']),
-    (ARRAY['created_by', 'text']),
-    (ARRAY['created_date', 'timestamptz']),
-    (ARRAY['modified_date', 'timestamptz']),
-    (ARRAY['terminal', 'text']),
-    (ARRAY['status', 'text']),
-    (ARRAY['linked_installment', 'text']),
-    (ARRAY['payment_index', 'numeric']),
-    (ARRAY['bank_charges', 'numeric']),
-    (ARRAY['verified_by', 'text']),
-    (ARRAY['edit_history', 'text']),
-    (ARRAY['log', 'text']),
-    (ARRAY['epp_cost', 'numeric']),
-    (ARRAY['became_payment', 'text'])) v(c); END $$;
-
-DO $$ BEGIN PERFORM vantage_ensure_table('invoice_item', '20251108000000_bubble_tables'); END $$;
-DO $$ BEGIN PERFORM vantage_ensure_column('invoice_item', c[1], c[2], '20251108000000_bubble_tables') FROM (VALUES
-    (ARRAY['bubble_id', 'text']),
-    (ARRAY['description', 'text']),
-    (ARRAY['qty', 'numeric']),
-    (ARRAY['amount', 'numeric']),
-    (ARRAY['unit_price', 'numeric']),
-    (ARRAY['is_a_package', 'boolean']),
-    (ARRAY['linked_invoice', 'text']),
-    (ARRAY['created_by', 'text']),
-    (ARRAY['created_date', 'timestamptz']),
-    (ARRAY['modified_date', 'timestamptz']),
-    (ARRAY['inv_item_type', 'text']),
-    (ARRAY['linked_package', 'text']),
-    (ARRAY['epp', 'numeric']),
-    (ARRAY['sort', 'numeric']),
-    (ARRAY['linked_voucher', 'text']),
-    (ARRAY['voucher_remark', 'text'])) v(c); END $$;
-
-DO $$ BEGIN PERFORM vantage_ensure_table('seda_registration', '20251108000000_bubble_tables'); END $$;
-DO $$ BEGIN PERFORM vantage_ensure_column('seda_registration', c[1], c[2], '20251108000000_bubble_tables') FROM (VALUES
-    (ARRAY['bubble_id', 'text']),
-    (ARRAY['city', 'text']),
-    (ARRAY['state', 'text']),
-    (ARRAY['agent', 'text']),
-    (ARRAY['linked_customer', 'text']),
-    (ARRAY['created_by', 'text']),
-    (ARRAY['created_date', 'timestamptz']),
-    (ARRAY['modified_date', 'timestamptz']),
-    (ARRAY['project_price', 'numeric']),
-    (ARRAY['system_size', 'numeric']),
-    (ARRAY['system_size_in_form_kwp', 'numeric']),
-    (ARRAY['reg_status', 'text']),
-    (ARRAY['redex_status', 'text']),
-    (ARRAY['redex_remark', 'text']),
-    (ARRAY['roof_images', 'text[]']),
-    (ARRAY['site_images', 'text[]']),
-    (ARRAY['drawing_system_submitted', 'text']),
-    (ARRAY['sunpeak_hours', 'numeric']),
-    (ARRAY['customer_signature', 'text']),
-    (ARRAY['ic_copy_front', 'text']),
-    (ARRAY['ic_copy_back', 'text']),
-    (ARRAY['tnb_bill_1', 'text']),
-    (ARRAY['tnb_bill_2', 'text']),
-    (ARRAY['tnb_bill_3', 'text']),
-    (ARRAY['nem_cert', 'text']),
-    (ARRAY['mykad_pdf', 'text']),
-    (ARRAY['property_ownership_prove', 'text']),
-    (ARRAY['drawing_pdf_system', 'text[]']),
-    (ARRAY['drawing_system_actual', 'text[]']),
-    (ARRAY['drawing_engineering_seda_pdf', 'text[]']),
-    (ARRAY['inverter_kwac', 'numeric']),
-    (ARRAY['estimated_monthly_saving', 'numeric']),
-    (ARRAY['average_tnb', 'numeric']),
-    (ARRAY['nem_application_no', 'text']),
-    (ARRAY['nem_type', 'text']),
-    (ARRAY['phase_type', 'text']),
-    (ARRAY['tnb_account_no', 'text']),
-    (ARRAY['tnb_meter', 'text']),
-    (ARRAY['tnb_meter_status', 'text']),
-    (ARRAY['tnb_meter_install_date', 'timestamptz']),
-    (ARRAY['first_completion_date', 'timestamptz']),
-    (ARRAY['inverter_serial_no', 'text']),
-    (ARRAY['special_remark', 'text']),
-    (ARRAY['email', 'text']),
-    (ARRAY['ic_no', 'text']),
-    (ARRAY['e_contact_name', 'text']),
-    (ARRAY['e_contact_no', 'text']),
-    (ARRAY['e_contact_relationship', 'text']),
-    (ARRAY['e_contact_mykad', 'text']),
-    (ARRAY['e_email', 'text']),
-    (ARRAY['g_electric_folder_link', 'text']),
-    (ARRAY['g_roof_folder_link', 'text']),
-    (ARRAY['installation_address', 'text']),
-    (ARRAY['price_category', 'text']),
-    (ARRAY['linked_invoice', 'text[]']),
-    (ARRAY['slug', 'text']),
-    (ARRAY['request_drawing_date', 'timestamptz']),
-    (ARRAY['seda_status', 'text']),
-    (ARRAY['version', 'integer']),
-    (ARRAY['postcode', 'text']),
-    (ARRAY['company_registration_no', 'text']),
-    (ARRAY['check_tnb_bill_and_meter_image', 'text']),
-    (ARRAY['check_mykad', 'text']),
-    (ARRAY['check_ownership', 'text']),
-    (ARRAY['check_fill_in_detail', 'text']),
-    (ARRAY['seda_profile_status', 'text']),
-    (ARRAY['seda_profile_id', 'text']),
-    (ARRAY['seda_profile_checked_at', 'timestamptz']),
-    (ARRAY['installation_address_1', 'text']),
-    (ARRAY['installation_address_2', 'text']),
-    (ARRAY['latitude', 'numeric']),
-    (ARRAY['longitude', 'numeric'])) v(c); END $$;
-
-DO $$ BEGIN PERFORM vantage_ensure_key('agent', 'bubble_id', 'agent_bubble_id_unique'); END $$;
-CREATE INDEX IF NOT EXISTS idx_agent_modified_date ON "agent" (modified_date);
-
-DO $$ BEGIN PERFORM vantage_ensure_key('customer', 'customer_id', 'customer_customer_id_unique'); END $$;
-CREATE INDEX IF NOT EXISTS idx_customer_modified_date ON "customer" (modified_date);
-
-DO $$ BEGIN PERFORM vantage_ensure_key('user', 'bubble_id', 'user_bubble_id_unique'); END $$;
-CREATE INDEX IF NOT EXISTS idx_user_modified_date ON "user" (modified_date);
-
-DO $$ BEGIN PERFORM vantage_ensure_key('invoice', 'bubble_id', 'invoice_bubble_id_unique'); END $$;
-CREATE INDEX IF NOT EXISTS idx_invoice_modified_date ON "invoice" (modified_date);
-
-DO $$ BEGIN PERFORM vantage_ensure_key('payment', 'bubble_id', 'payment_bubble_id_unique'); END $$;
-CREATE INDEX IF NOT EXISTS idx_payment_modified_date ON "payment" (modified_date);
-
-DO $$ BEGIN PERFORM vantage_ensure_key('submitted_payment', 'bubble_id', 'submitted_payment_bubble_id_unique'); END $$;
-CREATE INDEX IF NOT EXISTS idx_submitted_payment_modified_date ON "submitted_payment" (modified_date);
-
-DO $$ BEGIN PERFORM vantage_ensure_key('invoice_item', 'bubble_id', 'invoice_item_bubble_id_unique'); END $$;
-CREATE INDEX IF NOT EXISTS idx_invoice_item_modified_date ON "invoice_item" (modified_date);
-
-DO $$ BEGIN PERFORM vantage_ensure_key('seda_registration', 'bubble_id', 'seda_registration_bubble_id_unique'); END $$;
-CREATE INDEX IF NOT EXISTS idx_seda_registration_modified_date ON "seda_registration" (modified_date);
-
-DO $$ BEGIN PERFORM vantage_ensure_link('agent', 'linked_user_login', 'user', 'bubble_id'); END $$;
-
-DO $$ BEGIN PERFORM vantage_ensure_link('customer', 'linked_agent', 'agent', 'bubble_id'); END $$;
-
-DO $$ BEGIN PERFORM vantage_ensure_link('user', 'linked_agent_profile', 'agent', 'bubble_id'); END $$;
-
-DO $$ BEGIN PERFORM vantage_ensure_link('invoice', 'linked_customer', 'customer', 'customer_id'); END $$;
-
-DO $$ BEGIN PERFORM vantage_ensure_link('invoice', 'linked_agent', 'agent', 'bubble_id'); END $$;
-
-DO $$ BEGIN PERFORM vantage_ensure_link('invoice', 'linked_seda_registration', 'seda_registration', 'bubble_id'); END $$;
-
-DO $$ BEGIN PERFORM vantage_ensure_link('invoice', 'created_by', 'user', 'bubble_id'); END $$;
-
-DO $$ BEGIN PERFORM vantage_ensure_link('payment', 'linked_agent', 'agent', 'bubble_id'); END $$;
-
-DO $$ BEGIN PERFORM vantage_ensure_link('payment', 'linked_customer', 'customer', 'customer_id'); END $$;
-
-DO $$ BEGIN PERFORM vantage_ensure_link('payment', 'linked_invoice', 'invoice', 'bubble_id'); END $$;
-
-DO $$ BEGIN PERFORM vantage_ensure_link('payment', 'created_by', 'user', 'bubble_id'); END $$;
-
-DO $$ BEGIN PERFORM vantage_ensure_link('submitted_payment', 'linked_agent', 'agent', 'bubble_id'); END $$;
-
-DO $$ BEGIN PERFORM vantage_ensure_link('submitted_payment', 'linked_customer', 'customer', 'customer_id'); END $$;
-
-DO $$ BEGIN PERFORM vantage_ensure_link('submitted_payment', 'linked_invoice', 'invoice', 'bubble_id'); END $$;
-
-DO $$ BEGIN PERFORM vantage_ensure_link('submitted_payment', 'created_by', 'user', 'bubble_id'); END $$;
-
-DO $$ BEGIN PERFORM vantage_ensure_link('invoice_item', 'linked_invoice', 'invoice', 'bubble_id'); END $$;
-
-DO $$ BEGIN PERFORM vantage_ensure_link('invoice_item', 'created_by', 'user', 'bubble_id'); END $$;
-
-DO $$ BEGIN PERFORM vantage_ensure_link('seda_registration', 'agent', 'agent', 'bubble_id'); END $$;
-
-DO $$ BEGIN PERFORM vantage_ensure_link('seda_registration', 'linked_customer', 'customer', 'customer_id'); END $$;
+-- The Bubble tables: mapped columns first, then those that only the database has. They point at each other by the
+-- keys of the source; a list of keys has no foreign key.
 
 DO $$
-DECLARE listed record;
+DECLARE m CONSTANT text := '20251108000000_bubble_tables';
 BEGIN
-    FOR listed IN SELECT c.relname AS named, a.attname AS col FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
-                  WHERE a.atttypid = 'text[]'::regtype AND (c.oid, a.attname) IN
-                  (('invoice'::regclass, 'linked_payment'), ('invoice'::regclass, 'linked_invoice_item'),
-                   ('seda_registration'::regclass, 'linked_invoice')) LOOP
-        EXECUTE format('CREATE INDEX IF NOT EXISTS %I ON %I USING gin (%I)', 'idx_' || listed.named || '_' || listed.col, listed.named, listed.col);
-    END LOOP;
+    PERFORM vantage_ensure_table('agent', m);
+    PERFORM vantage_ensure_columns('agent', m,
+        'bubble_id text', 'name text', 'slug text', 'contact text', 'agent_type text', 'commission integer',
+        'tree_seed text', 'created_date timestamptz', 'modified_date timestamptz', 'linked_user_login text',
+        'last_update_annual_sales timestamptz', 'current_annual_sales numeric', 'annual_collection numeric',
+        'intro_youtube text', 'email text', 'address text', 'bankin_account text', 'banker text', 'ic_front text',
+        'ic_back text');
+
+    PERFORM vantage_ensure_table('customer', m);
+    PERFORM vantage_ensure_columns('customer', m,
+        'customer_id text', 'name text', 'address text', 'state text', 'phone text', 'whatsapp text', 'status text',
+        'linked_agent text', 'created_by text', 'created_date timestamptz', 'modified_date timestamptz', 'email text',
+        'city text', 'postcode text', 'ic_number text', 'linked_seda_registration text', 'linked_old_customer text',
+        'notes text', 'version integer', 'updated_by text');
+
+    PERFORM vantage_ensure_table('user', m);
+    PERFORM vantage_ensure_columns('user', m,
+        'bubble_id text', 'authentication jsonb', 'user_signed_up boolean', 'dealership text', 'profile_picture text',
+        'access_level text[]', 'linked_agent_profile text', 'check_in_report_today text', 'agent_code text',
+        'created_date timestamptz', 'modified_date timestamptz', 'email text');
+
+    PERFORM vantage_ensure_table('invoice', m);
+    PERFORM vantage_ensure_columns('invoice', m,
+        'bubble_id text', 'invoice_id integer', 'invoice_number text', 'amount numeric', 'total_amount numeric',
+        '1st_payment numeric', '1st_payment_date timestamptz', '2nd_payment numeric',
+        'amount_eligible_for_comm numeric', 'full_payment_date timestamptz', 'last_payment_date timestamptz',
+        'linked_customer text', 'linked_agent text', 'linked_payment text[]', 'linked_seda_registration text',
+        'linked_invoice_item text[]', 'created_by text', 'linked_package text', 'linked_agreement text',
+        'linked_stock_transaction text[]', 'invoice_date timestamptz', 'created_date timestamptz',
+        'modified_date timestamptz', 'status text', 'type text', 'version integer', 'approval_status text',
+        'stock_status_inv text', 'paid boolean', 'need_approval boolean', 'locked_package boolean',
+        'commission_paid boolean', 'percent_of_total_amount numeric', 'normal_commission numeric',
+        'performance_tier_month integer', 'performance_tier_year integer', 'panel_qty integer',
+        'stamp_cash_price numeric', 'dealercode text', 'logs text', 'eligible_amount_description text', 'visit integer',
+        'is_latest boolean', 'root_id text', 'parent_id text', 'share_token text', 'share_expires_at timestamptz',
+        'share_enabled boolean', 'share_access_count integer', 'customer_name_snapshot text',
+        'customer_email_snapshot text', 'customer_phone_snapshot text', 'customer_address_snapshot text',
+        'package_name_snapshot text', 'paid_amount numeric', 'balance_due numeric', 'paid_at timestamptz',
+        'discount_percent numeric', 'discount_fixed numeric', 'voucher_code text', 'sent_at timestamptz',
+        'viewed_at timestamptz', 'agent_markup numeric', 'migration_status text', 'linked_old_invoice text',
+        'internal_notes text', 'customer_notes text', 'case_status text', 'template_id text');
+
+    PERFORM vantage_ensure_table('payment', m);
+    PERFORM vantage_ensure_columns('payment', m,
+        'bubble_id text', 'amount numeric', 'payment_date timestamptz', 'payment_method text', 'payment_method_v2 text',
+        'remark text', 'issuer_bank text', 'epp_month numeric', 'epp_type text', 'attachment text[]',
+        'linked_agent text', 'linked_customer text', 'linked_invoice text', 'created_by text',
+        'created_date timestamptz', 'modified_date timestamptz', 'payment_index numeric', 'bank_charges numeric',
+        'terminal text', 'verified_by text', 'edit_history text', 'log text', 'epp_cost numeric');
+
+    PERFORM vantage_ensure_table('submitted_payment', m);
+    PERFORM vantage_ensure_columns('submitted_payment', m,
+        'bubble_id text', 'amount numeric', 'payment_date timestamptz', 'payment_method text', 'payment_method_v2 text',
+        'remark text', 'issuer_bank text', 'epp_month numeric', 'epp_type text', 'attachment text[]',
+        'linked_agent text', 'linked_customer text', 'linked_invoice text', 'created_by text',
+        'created_date timestamptz', 'modified_date timestamptz', 'terminal text', 'status text',
+        'linked_installment text', 'payment_index numeric', 'bank_charges numeric', 'verified_by text',
+        'edit_history text', 'log text', 'epp_cost numeric', 'became_payment text');
+
+    PERFORM vantage_ensure_table('invoice_item', m);
+    PERFORM vantage_ensure_columns('invoice_item', m,
+        'bubble_id text', 'description text', 'qty numeric', 'amount numeric', 'unit_price numeric',
+        'is_a_package boolean', 'linked_invoice text', 'created_by text', 'created_date timestamptz',
+        'modified_date timestamptz', 'inv_item_type text', 'linked_package text', 'epp numeric', 'sort numeric',
+        'linked_voucher text', 'voucher_remark text');
+
+    PERFORM vantage_ensure_table('seda_registration', m);
+    PERFORM vantage_ensure_columns('seda_registration', m,
+        'bubble_id text', 'city text', 'state text', 'agent text', 'linked_customer text', 'created_by text',
+        'created_date timestamptz', 'modified_date timestamptz', 'project_price numeric', 'system_size numeric',
+        'system_size_in_form_kwp numeric', 'reg_status text', 'redex_status text', 'redex_remark text',
+        'roof_images text[]', 'site_images text[]', 'drawing_system_submitted text', 'sunpeak_hours numeric',
+        'customer_signature text', 'ic_copy_front text', 'ic_copy_back text', 'tnb_bill_1 text', 'tnb_bill_2 text',
+        'tnb_bill_3 text', 'nem_cert text', 'mykad_pdf text', 'property_ownership_prove text',
+        'drawing_pdf_system text[]', 'drawing_system_actual text[]', 'drawing_engineering_seda_pdf text[]',
+        'inverter_kwac numeric', 'estimated_monthly_saving numeric', 'average_tnb numeric', 'nem_application_no text',
+        'nem_type text', 'phase_type text', 'tnb_account_no text', 'tnb_meter text', 'tnb_meter_status text',
+        'tnb_meter_install_date timestamptz', 'first_completion_date timestamptz', 'inverter_serial_no text',
+        'special_remark text', 'email text', 'ic_no text', 'e_contact_name text', 'e_contact_no text',
+        'e_contact_relationship text', 'e_contact_mykad text', 'e_email text', 'g_electric_folder_link text',
+        'g_roof_folder_link text', 'installation_address text', 'price_category text', 'linked_invoice text[]',
+        'slug text', 'request_drawing_date timestamptz', 'seda_status text', 'version integer', 'postcode text',
+        'company_registration_no text', 'check_tnb_bill_and_meter_image text', 'check_mykad text',
+        'check_ownership text', 'check_fill_in_detail text', 'seda_profile_status text', 'seda_profile_id text',
+        'seda_profile_checked_at timestamptz', 'installation_address_1 text', 'installation_address_2 text',
+        'latitude numeric', 'longitude numeric');
+
+    PERFORM vantage_ensure_key('agent', ARRAY['bubble_id'], 'agent_bubble_id_unique', m);
+    PERFORM vantage_ensure_index('agent', 'modified_date', m);
+    PERFORM vantage_ensure_key('customer', ARRAY['customer_id'], 'customer_customer_id_unique', m);
+    PERFORM vantage_ensure_index('customer', 'modified_date', m);
+    PERFORM vantage_ensure_key('user', ARRAY['bubble_id'], 'user_bubble_id_unique', m);
+    PERFORM vantage_ensure_index('user', 'modified_date', m);
+    PERFORM vantage_ensure_key('invoice', ARRAY['bubble_id'], 'invoice_bubble_id_unique', m);
+    PERFORM vantage_ensure_index('invoice', 'modified_date', m);
+    PERFORM vantage_ensure_key('payment', ARRAY['bubble_id'], 'payment_bubble_id_unique', m);
+    PERFORM vantage_ensure_index('payment', 'modified_date', m);
+    PERFORM vantage_ensure_key('submitted_payment', ARRAY['bubble_id'], 'submitted_payment_bubble_id_unique', m);
+    PERFORM vantage_ensure_index('submitted_payment', 'modified_date', m);
+    PERFORM vantage_ensure_key('invoice_item', ARRAY['bubble_id'], 'invoice_item_bubble_id_unique', m);
+    PERFORM vantage_ensure_index('invoice_item', 'modified_date', m);
+    PERFORM vantage_ensure_key('seda_registration', ARRAY['bubble_id'], 'seda_registration_bubble_id_unique', m);
+    PERFORM vantage_ensure_index('seda_registration', 'modified_date', m);
+
+    PERFORM vantage_ensure_link(child, link, parent, key, m) FROM (VALUES
+        ('agent', 'linked_user_login', 'user', 'bubble_id'),
+        ('customer', 'linked_agent', 'agent', 'bubble_id'),
+        ('user', 'linked_agent_profile', 'agent', 'bubble_id'),
+        ('invoice', 'linked_customer', 'customer', 'customer_id'),
+        ('invoice', 'linked_agent', 'agent', 'bubble_id'),
+        ('invoice', 'linked_seda_registration', 'seda_registration', 'bubble_id'),
+        ('invoice', 'created_by', 'user', 'bubble_id'),
+        ('payment', 'linked_agent', 'agent', 'bubble_id'),
+        ('payment', 'linked_customer', 'customer', 'customer_id'),
+        ('payment', 'linked_invoice', 'invoice', 'bubble_id'),
+        ('payment', 'created_by', 'user', 'bubble_id'),
+        ('submitted_payment', 'linked_agent', 'agent', 'bubble_id'),
+        ('submitted_payment', 'linked_customer', 'customer', 'customer_id'),
+        ('submitted_payment', 'linked_invoice', 'invoice', 'bubble_id'),
+        ('submitted_payment', 'created_by', 'user', 'bubble_id'),
+        ('invoice_item', 'linked_invoice', 'invoice', 'bubble_id'),
+        ('invoice_item', 'created_by', 'user', 'bubble_id'),
+        ('seda_registration', 'agent', 'agent', 'bubble_id'),
+        ('seda_registration', 'linked_customer', 'customer', 'customer_id')) v (child, link, parent, key);
+
+    PERFORM vantage_ensure_index('invoice', 'linked_payment', m, 'gin');
+    PERFORM vantage_ensure_index('invoice', 'linked_invoice_item', m, 'gin');
+    PERFORM vantage_ensure_index('seda_registration', 'linked_invoice', m, 'gin');
 END $$;
 
-INSERT INTO vantage_sync_state (resource) SELECT 'bubble_' || r FROM unnest(ARRAY['agent', 'customer', 'user', 'invoice',
-    'payment', 'submitted_payment', 'invoice_item', 'seda_registration', 'links']) r ON CONFLICT DO NOTHING;
+INSERT INTO vantage_sync_state (resource)
+SELECT 'bubble_' || r FROM unnest(ARRAY['agent', 'customer', 'user', 'invoice', 'payment', 'submitted_payment',
+                                        'invoice_item', 'seda_registration', 'links']) r
+ON CONFLICT DO NOTHING;
 INSERT INTO vantage_sync_expectation (resource) SELECT resource FROM vantage_sync_state ON CONFLICT DO NOTHING;

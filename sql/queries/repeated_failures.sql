@@ -1,2 +1,5 @@
 -- Resources that failed three times or more in a row.
-SELECT resource, failures_in_a_row FROM sync_health WHERE failures_in_a_row >= 3;
+SELECT resource, consecutive_failures, last_sync_time
+FROM sync_health
+WHERE consecutive_failures >= 3
+ORDER BY consecutive_failures DESC;

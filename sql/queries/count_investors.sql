@@ -1,0 +1,2 @@
+-- How many investors there are, of all sources.
+SELECT COUNT(*) FROM investors;
