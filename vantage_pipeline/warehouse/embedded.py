@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import quote
 
 import psycopg2
 from filelock import FileLock, Timeout
@@ -62,7 +62,8 @@ def stop(settings: Settings) -> None:
 
 def with_driver(url: str) -> str:
     """The URL with the driver named, since SQLAlchemy 2.1 reads a bare one as another driver's."""
-    return urlunsplit(urlsplit(url)._replace(scheme="postgresql+psycopg2"))
+    # by hand: urlunsplit drops the slashes of an address without a host, which names the local socket
+    return f"postgresql+psycopg2://{url.split('://', 1)[-1]}"
 
 
 class EmbeddedServer:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import psycopg2
 from psycopg2 import sql
@@ -45,7 +45,8 @@ def dagster_url(settings: Settings) -> str:
     if data not in _ensured:
         _ensure(data, name)
         _ensured.add(data)
-    return urlunsplit(parts._replace(path=f"/{name}"))
+    query = f"?{parts.query}" if parts.query else ""
+    return f"{parts.scheme}://{parts.netloc}/{name}{query}"
 
 
 def normalised(url: str, variable: str) -> str:
@@ -68,7 +69,7 @@ def normalised(url: str, variable: str) -> str:
 
 def libpq_url(url: str) -> str:
     """The URL as libpq reads it, without a driver."""
-    return urlunsplit(urlsplit(url)._replace(scheme="postgresql"))
+    return f"postgresql://{url.split('://', 1)[-1]}"
 
 
 def connect(url: str) -> Connection:

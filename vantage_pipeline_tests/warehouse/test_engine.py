@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 import pytest
 
 from vantage_pipeline.errors import DatabaseUnreachable, SettingsError
 from vantage_pipeline.settings import Settings
 from vantage_pipeline.warehouse import engine
+from vantage_pipeline.warehouse.embedded import EmbeddedServer
 from vantage_pipeline_tests.database import Database
 
 Make = Callable[..., Settings]
@@ -41,3 +43,13 @@ def test_a_session_is_in_utc(database: Database) -> None:
     assert database.scalar("SELECT application_name FROM pg_stat_activity WHERE pid = pg_backend_pid()") == (
         "vantage-pipeline"
     )
+
+
+def test_an_address_without_a_host_keeps_its_slashes(make_settings: Make, postgres: EmbeddedServer) -> None:
+    settings = make_settings(DATABASE_URL="postgresql:///postgres?host=/run/x&user=someone")
+    url = engine.database_url(settings)
+    assert url == "postgresql+psycopg2:///postgres?host=/run/x&user=someone"
+    assert engine.libpq_url(url) == "postgresql:///postgres?host=/run/x&user=someone"
+    query = urlsplit(postgres.url("postgres")).query
+    connection = engine.connect(f"postgresql:///postgres?{query}&user=postgres")
+    connection.close()

@@ -27,6 +27,7 @@ def test_a_running_row_without_its_lock_is_closed_and_one_with_it_is_not(databas
     watcher = database.connect()
     assert close_dead(watcher) == ["funds"]
     assert close_dead(watcher) == []
+    locks.release(alive, "accounts")
     alive.close()
     assert close_dead(watcher) == ["accounts"]
     watcher.close()
