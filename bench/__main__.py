@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,7 @@ def main() -> None:
                 spent = _seconds(lambda: floor.load(address, options.records, connection))
                 times.setdefault(f"floor {kind}", []).append(spent)
                 run = 2 * number + (kind == "unchanged")
-                spent = _seconds(lambda run=run: _ours(settings, url, "cashflows", run))  # type: ignore[misc]
+                spent = _seconds(partial(_ours, settings, url, "cashflows", run))
                 times.setdefault(f"ours {kind}", []).append(spent)
         for kind in ("first", "unchanged"):
             ours, least = (statistics.median(times[f"{side} {kind}"]) for side in ("ours", "floor"))

@@ -11,7 +11,8 @@ from vantage_pipeline.orchestration.reading import DerivedReading, Reading, Vant
 from vantage_pipeline.sandbox import Sandbox
 from vantage_pipeline.settings import Settings
 from vantage_pipeline.warehouse import engine
-from vantage_pipeline.warehouse.load import Load, LoadOptions, LoadReport
+from vantage_pipeline.warehouse.load import Load
+from vantage_pipeline.warehouse.load_report import LoadOptions, LoadReport
 from vantage_pipeline.warehouse.state import Run
 from vantage_pipeline_tests.database import Database
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -31,14 +29,9 @@ Diff = Annotated[str | None, typer.Option("--diff", help="Write a dry run's diff
 
 @app.callback()
 def _options(
-    traceback: Annotated[bool, typer.Option("--traceback", help="Show where an error came from.")] = False,
+    _traceback: Annotated[bool, typer.Option("--traceback", help="Show where an error came from.")] = False,
 ) -> None:
-    if traceback:
-        os.environ["VANTAGE_PIPELINE_TRACEBACK"] = "1"
-
-
-def show(value: Any) -> None:
-    typer.echo(json.dumps(value, indent=2, default=str))
+    """`vantage_pipeline.cli.main` looks for the option itself, since errors end there."""
 
 
 @app.command()

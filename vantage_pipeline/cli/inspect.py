@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import typer
@@ -101,7 +102,7 @@ def doctor(*, as_json: bool) -> int:
     check("migrations", lambda: _migrations(settings))
     for system in ("vantage", "bubble"):
         if system in settings.configured_systems:
-            check(f"{system} API", lambda system=system: _probe(settings, system))  # type: ignore[misc]
+            check(f"{system} API", partial(_probe, settings, system))
         else:
             checks.append(
                 (f"{system} API", "not set", f"{system.upper()}_API_BASE_URL is not set; its resources are left out")

@@ -11,7 +11,8 @@ from vantage_pipeline.records.decode import decode
 from vantage_pipeline.records.model import Page
 from vantage_pipeline.settings import Settings
 from vantage_pipeline.warehouse import engine
-from vantage_pipeline.warehouse.load import Load, LoadOptions
+from vantage_pipeline.warehouse.load import Load
+from vantage_pipeline.warehouse.load_report import LoadOptions
 from vantage_pipeline.warehouse.state import Run
 
 

@@ -17,7 +17,8 @@ from vantage_pipeline.orchestration.pump import Progress
 from vantage_pipeline.orchestration.reading import Reading
 from vantage_pipeline.settings import Settings
 from vantage_pipeline.warehouse import engine
-from vantage_pipeline.warehouse.load import Load, LoadOptions
+from vantage_pipeline.warehouse.load import Load
+from vantage_pipeline.warehouse.load_report import LoadOptions
 from vantage_pipeline.warehouse.state import Run
 
 TRIGGER_TAG = "vantage_pipeline/triggered_by"

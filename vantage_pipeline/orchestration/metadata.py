@@ -13,7 +13,7 @@ from vantage_pipeline.catalog.model import Resource, Table
 from vantage_pipeline.orchestration.reading import Reading
 from vantage_pipeline.records.rules import KNOWN_TRANSACTION_TYPES
 from vantage_pipeline.warehouse import engine
-from vantage_pipeline.warehouse.load import LoadReport
+from vantage_pipeline.warehouse.load_report import LoadReport
 
 _ROWS_SHOWN = 25
 _EXACT_COUNT_BELOW = 1_000_000

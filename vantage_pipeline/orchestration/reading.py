@@ -15,7 +15,8 @@ from vantage_pipeline.settings import Settings
 from vantage_pipeline.sources.http import SourceStats
 from vantage_pipeline.sources.vantage import VantageClient
 from vantage_pipeline.warehouse.derivations import DERIVATIONS
-from vantage_pipeline.warehouse.load import Load, LoadReport
+from vantage_pipeline.warehouse.load import Load
+from vantage_pipeline.warehouse.load_report import LoadReport
 
 _READINGS = 3
 """How often a reading that turned out incomplete is done again."""

@@ -60,7 +60,6 @@ class SourceStats:
     by_status: Counter[str] = field(default_factory=Counter)
     bytes: int = 0
     retries: int = 0
-    waited_seconds: float = 0.0
     server_clock: datetime | None = None
     """The ``Date`` of the first answer: the watermark never lies after it, whatever our own clock says."""
 
@@ -152,9 +151,7 @@ class ApiSession:
         if self._closing.is_set():
             raise SourceError(f"{what}: the reading was stopped")
         if self._budget is not None:
-            waited = self._budget.take(self._closing)
-            with self._lock:
-                self.stats.waited_seconds += waited
+            self._budget.take(self._closing)
         response, body = self._exchange(path, params, what)
         self._note(response, len(body))
         self._check_status(response, body, what)
@@ -282,10 +279,9 @@ class ApiSession:
     def _sleep(self, seconds: float) -> None:
         self._closing.wait(seconds)
 
-    def _count_retry(self, state: RetryCallState) -> None:
+    def _count_retry(self, _state: RetryCallState) -> None:
         with self._lock:
             self.stats.retries += 1
-            self.stats.waited_seconds += state.next_action.sleep if state.next_action else 0.0
 
 
 def _raise_final(state: RetryCallState) -> object:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -24,69 +23,13 @@ from vantage_pipeline.records.mapping import ColumnType
 from vantage_pipeline.records.model import Rejection, RowBatch
 from vantage_pipeline.warehouse import deletion, guard, locks, pending, quarantine, sightings, staging, state, tables
 from vantage_pipeline.warehouse.guard import HeldBack
+from vantage_pipeline.warehouse.load_report import LoadOptions, LoadReport
 from vantage_pipeline.warehouse.merge import Difference, Merge, MergeCounts
 from vantage_pipeline.warehouse.state import Run
 
 T = TypeVar("T")
 _RETRIED = frozenset((errorcodes.SERIALIZATION_FAILURE, errorcodes.DEADLOCK_DETECTED, errorcodes.LOCK_NOT_AVAILABLE))
 _TRIES = 4
-
-
-@dataclass(frozen=True, slots=True)
-class LoadOptions:
-    """How a load behaves; the defaults are the settings' defaults."""
-
-    dry_run: bool = False
-    lock_wait_seconds: float = 0
-    max_rejected_share: float = 0.01
-    max_rejected_records: int = 10
-    clear_share: float = 0.9
-    clear_records: int = 10
-    allow_clearing: frozenset[str] = frozenset()
-    """Columns (``table.column`` or ``*``) whose clearing is not held back in this run."""
-    delete_share: float = 0.05
-    delete_records: int = 10
-    allow_deleting: bool = False
-    change_history: bool = False
-    differences_kept: int | None = None
-    """Differences collected in a dry run; None for all."""
-
-
-@dataclass
-class LoadReport:
-    """What a load did, so far or in all."""
-
-    resource: str
-    fetched: int = 0
-    repeated: int = 0
-    counts: MergeCounts = field(default_factory=MergeCounts)
-    by_table: dict[str, MergeCounts] = field(default_factory=dict)
-    related: MergeCounts = field(default_factory=MergeCounts)
-    """Rows of other resources that were written because rows of this one name them."""
-    quarantined: int = 0
-    deleted: int = 0
-    links_filled: int = 0
-    errors: list[dict[str, str]] = field(default_factory=list)
-    rejections: list[Rejection] = field(default_factory=list)
-    held_back: list[HeldBack] = field(default_factory=list)
-    differences: list[Difference] = field(default_factory=list)
-    watermark_before: datetime | None = None
-    watermark_after: datetime | None = None
-    api_calls: int = 0
-
-    def facts(self) -> dict[str, Any]:
-        """What the history keeps beyond the functions' arguments."""
-        return {
-            "records_synced": self.fetched,
-            "records_created": self.counts.created,
-            "records_updated": self.counts.updated,
-            "records_unchanged": self.counts.unchanged,
-            "records_quarantined": self.quarantined,
-            "records_deleted": self.deleted,
-            "records_cleared_held": sum(h.records for h in self.held_back if h.kind == "clear"),
-            "api_calls": self.api_calls,
-            "watermark_before": self.watermark_before,
-        }
 
 
 class Load:

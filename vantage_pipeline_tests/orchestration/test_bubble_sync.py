@@ -14,7 +14,7 @@ from vantage_pipeline.catalog.model import Kind
 from vantage_pipeline.errors import SourceNotFound, SourceRefused
 from vantage_pipeline.sandbox import Sandbox
 from vantage_pipeline.sandbox.bubble_data import iso
-from vantage_pipeline.warehouse.load import LoadOptions
+from vantage_pipeline.warehouse.load_report import LoadOptions
 from vantage_pipeline_tests.database import Database
 from vantage_pipeline_tests.pipeline import Pipeline
 

@@ -31,7 +31,7 @@ def test_the_schedules_ask_for_the_days_that_are_due(
     use_environment(sandbox.environment())
     schedule = defs.resolve_schedule_def("bubble_daily")
     context = dg.build_schedule_context(scheduled_execution_time=datetime(2026, 3, 3, tzinfo=UTC))
-    request = schedule.evaluate_tick(context).run_requests[0]  # type: ignore[index]
+    (request,) = schedule.evaluate_tick(context).run_requests or ()
     assert request.tags["dagster/asset_partition_range_end"] == "2026-03-02"
     assert request.run_config["ops"]["bubble__invoice"]["config"]["mode"] == "FULL"
 

@@ -8,7 +8,7 @@ import pytest
 from vantage_pipeline.errors import SourceError, SyncAlreadyRunning, TooManyRejections
 from vantage_pipeline.sandbox import Fault
 from vantage_pipeline.warehouse import locks
-from vantage_pipeline.warehouse.load import LoadOptions
+from vantage_pipeline.warehouse.load_report import LoadOptions
 from vantage_pipeline_tests.pipeline import Pipeline
 
 WRITES = "SELECT sum(n_tup_ins + n_tup_upd + n_tup_del) FROM pg_stat_user_tables WHERE relname = ANY(%s)"
