@@ -6,7 +6,7 @@ import bisect
 import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any, overload
 from urllib.parse import unquote
 
@@ -40,6 +40,8 @@ def _number(value: Any) -> Decimal | None:
 def _ordered(left: Any, right: Any) -> int | None:
     """-1, 0, 1, or None where the two cannot be compared."""
     numbers = _number(left), _number(right)
+    if numbers[0] is not None and numbers[1] is None and isinstance(right, str):
+        numbers = numbers[0], _written_number(right)
     if numbers[0] is not None and numbers[1] is not None:
         left, right = numbers
     if type(left) is not type(right) or left is None:
@@ -47,9 +49,20 @@ def _ordered(left: Any, right: Any) -> int | None:
     return int(left > right) - int(left < right)
 
 
+def _written_number(text: str) -> Decimal | None:
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        return None
+
+
+def _equal(left: Any, right: Any) -> bool:
+    return bool(left == right) or (_number(left) is not None and _ordered(left, right) == 0)
+
+
 _TESTS: dict[str, Callable[[Any, Any], bool]] = {
-    "equals": lambda a, b: a == b,
-    "not equal": lambda a, b: a != b,
+    "equals": _equal,
+    "not equal": lambda a, b: not _equal(a, b),
     "is_empty": lambda a, _: a in (None, "", []),
     "is_not_empty": lambda a, _: a not in (None, "", []),
     "empty": lambda a, _: a in (None, []),
@@ -150,16 +163,17 @@ class BubbleStore:
         return {"response": self._list(name, query)}
 
     def _list(self, name: str, query: Mapping[str, str]) -> dict[str, Any]:
-        constraints = _constraints(query.get("constraints"), self._known_fields(name))
-        sort_field = query.get("sort_field", "Created Date")
-        descending = query.get("descending", "false") in ("true", "yes")
-        if sort_field not in self._known_fields(name):
-            raise _error(400, "ERROR", f"Sort field not found {sort_field}")
+        known = {_folded(field): field for field in self._known_fields(name)}
+        constraints = _constraints(query.get("constraints"), known)
+        sort_field = known.get(_folded(query.get("sort_field", "Created Date")), "")
+        descending = query.get("descending", "false").lower() in ("true", "yes")
+        if not sort_field:
+            raise _error(400, "ERROR", f"Sort field not found {query['sort_field']}")
         found: Sequence[Record] = self._matching(name, constraints, sort_field)
         if "additional_sort_fields" in query:
             ordered = list(found)
             for extra in reversed(json.loads(query["additional_sort_fields"])):
-                field = extra["sort_field"]
+                field = known.get(_folded(extra["sort_field"]), extra["sort_field"])
                 ordered.sort(key=lambda r: _sort_key(r.get(field)), reverse=bool(extra.get("descending")))
             ordered.sort(key=lambda r: _sort_key(r.get(sort_field)), reverse=descending)
             found = ordered
@@ -170,7 +184,7 @@ class BubbleStore:
         reachable = min(len(found), _BEHIND_ONE_QUERY)
         page = [self._shown(name, record) for record in found[cursor : min(cursor + limit, reachable)]]
         body: dict[str, Any] = {"cursor": cursor, "results": page, "count": len(page)}
-        if query.get("exclude_remaining", "false") != "true":
+        if query.get("exclude_remaining", "false").lower() != "true":
             body["remaining"] = max(0, reachable - cursor - len(page))
         return body
 
@@ -219,7 +233,12 @@ def _sort_key(value: Any) -> tuple[int, Any]:
     return (1, number) if number is not None else (2, str(value))
 
 
-def _constraints(text: str | None, known: set[str]) -> list[tuple[str, str, Any]]:
+def _folded(field: str) -> str:
+    """A field's name as requests may write it: case is not significant, and clients leave spaces out."""
+    return field.lower().replace(" ", "")
+
+
+def _constraints(text: str | None, known: Mapping[str, str]) -> list[tuple[str, str, Any]]:
     if not text:
         return []
     try:
@@ -230,6 +249,6 @@ def _constraints(text: str | None, known: set[str]) -> list[tuple[str, str, Any]
     for key, kind, _ in found:
         if kind not in _TESTS:
             raise _error(404, "NOT_FOUND", f"Constraint type not found {kind}")
-        if key not in known:
+        if _folded(key) not in known:
             raise _error(400, "ERROR", f"Field not found {key}")
-    return found
+    return [(known[_folded(key)], kind, value) for key, kind, value in found]
