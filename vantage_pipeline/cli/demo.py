@@ -18,6 +18,19 @@ from vantage_pipeline.errors import SandboxRefused
 from vantage_pipeline.sandbox import Sandbox
 from vantage_pipeline.settings import load_settings, project_root
 
+_KNOWN_WARNINGS = (
+    ",".join(
+        f"ignore:{what} is currently in beta"
+        for what in (
+            "Class `CodeReferencesMetadataValue`",
+            "Class `LocalFileCodeReference`",
+            "Function `with_source_code_references`",
+            "Parameter `backfill_policy` of function `asset`",
+        )
+    )
+    + ",ignore:Function `dev_command` is superseded"
+)
+"""What Dagster says of features that this project uses on purpose, in the form of ``PYTHONWARNINGS``."""
 _SANDBOX_SETTINGS = {"VANTAGE_PIPELINE_SANDBOX": "1", "VANTAGE_PIPELINE_BUBBLE_REQUESTS_PER_MINUTE": "100000"}
 
 
@@ -49,7 +62,9 @@ def dev(*, port: int) -> int:
     """Run Dagster's UI and daemon until interrupted; gives the exit status."""
     settings = load_settings()
     os.environ.setdefault("DAGSTER_HOME", str(project_root()))
+    os.environ.setdefault("PYTHONWARNINGS", _KNOWN_WARNINGS)
     command = [sys.executable, "-m", "dagster", "dev", "-h", "127.0.0.1", "-p", str(port), "-w", "workspace.yaml"]
+    command += ["--log-level", "warning"]
     with contextlib.ExitStack() as stack:
         if not settings.configured_systems:
             stack.enter_context(_pointed_at_sandbox(cash_flows=20_000))
