@@ -10,9 +10,10 @@ from vantage_pipeline.orchestration.io_manager import WarehouseIOManager
 from vantage_pipeline.orchestration.jobs import JOBS
 from vantage_pipeline.orchestration.schedules import build_schedules
 from vantage_pipeline.orchestration.sensors import build_sensors
+from vantage_pipeline.orchestration.verification_assets import build_verifications
 
 defs = dg.Definitions(
-    assets=with_code_references(build_assets()),
+    assets=with_code_references([*build_assets(), *build_verifications()]),
     resources={"warehouse": WarehouseIOManager()},
     jobs=JOBS,
     schedules=build_schedules(),

@@ -96,6 +96,7 @@ class Settings(BaseSettings):
     delete_guard_records: int = Field(10, ge=0, description="deletions that are never held back")
     lock_wait_seconds: float = Field(0, ge=0, description="how long a second sync of a resource waits")
     schedule_cron: str = Field("0 0 * * *", description="the daily sync, in UTC")
+    verify_cron: str = Field("0 3 * * 0", description="the weekly verification against the sources, in UTC")
     change_history: bool = Field(False, description="keep old and new values of changed mapped columns")
     ui_url: str = Field("http://127.0.0.1:3000", description="where people reach the Dagster UI, for links in alerts")
     code_url: str | None = Field(

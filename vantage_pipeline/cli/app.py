@@ -26,6 +26,9 @@ Clear = Annotated[list[str] | None, typer.Option("--allow-clear", help="table.co
 Delete = Annotated[bool, typer.Option("--allow-delete", help="Mark any number of vanished rows as deleted.")]
 Diff = Annotated[str | None, typer.Option("--diff", help="Write a dry run's differences to this .csv or .json file.")]
 
+Repair = Annotated[bool, typer.Option("--repair", help="Sync just the records that differ, then compare again.")]
+WarehouseOnly = Annotated[bool, typer.Option("--warehouse-only", help="Ask no API; look at the tables alone.")]
+
 
 @app.callback()
 def _options(
@@ -120,11 +123,13 @@ def history(resource: Annotated[str, typer.Argument()], json_: Json = False) -> 
 
 
 @app.command()
-def verify(json_: Json = False) -> None:
-    """Look for what is not as it should be: migrations, keys, links, conflicts, schema drift."""
-    from vantage_pipeline.cli import inspect as verb
+def verify(
+    resources: Names = None, repair: Repair = False, warehouse_only: WarehouseOnly = False, json_: Json = False
+) -> None:
+    """Compare the tables with their sources, both ways, and look for what is not as it should be."""
+    from vantage_pipeline.cli import verify as verb
 
-    raise typer.Exit(verb.verify(as_json=json_))
+    raise typer.Exit(verb.verify(resources or [], repair=repair, warehouse_only=warehouse_only, as_json=json_))
 
 
 @app.command()

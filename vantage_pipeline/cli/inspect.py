@@ -1,4 +1,4 @@
-"""The verbs that look: ``status``, ``history``, ``verify``, ``doctor``, ``migrate``, ``quarantine``."""
+"""The verbs that look: ``status``, ``history``, ``doctor``, ``migrate``, ``quarantine``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from vantage_pipeline.cli.tables import print_json, print_rows
 from vantage_pipeline.errors import PipelineError, UsageError
 from vantage_pipeline.settings import Settings, load_settings
 from vantage_pipeline.warehouse import engine, migrations
-from vantage_pipeline.warehouse.findings import Finding, look
 
 
 @contextmanager
@@ -76,16 +75,6 @@ def history(name: str, *, as_json: bool) -> int:
         )
     _print(f"History of {resource.asset}", names, rows, as_json=as_json)
     return 0
-
-
-def verify(*, as_json: bool) -> int:
-    settings = load_settings()
-    with _open(settings) as connection:
-        findings: list[Finding] = look(connection)
-    names = ["finding", "where", "count", "example"]
-    rows = [[f.kind, f.where, f.count, f.example] for f in findings]
-    _print("Verification" if rows else "Verification: nothing found", names, rows, as_json=as_json)
-    return 1 if any(finding.wrong for finding in findings) else 0
 
 
 def doctor(*, as_json: bool) -> int:

@@ -83,7 +83,7 @@ def run(
                     instance=instance,
                     asset_selection=[asset_key(resource) for resource in left],
                     run_config={**_configured(left, config, whole), **_QUIET},
-                    tags={TRIGGER_TAG: f"command line: {_user()}", **(tags or {})},
+                    tags={TRIGGER_TAG: f"command line: {user()}", **(tags or {})},
                     raise_on_error=False,
                 )
             for resource in left:
@@ -104,7 +104,8 @@ def _configured(resources: Sequence[Resource], config: SyncConfig, whole: Collec
     return {"ops": ops}
 
 
-def _user() -> str:
+def user() -> str:
+    """Who runs this process, for the history."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):

@@ -17,7 +17,7 @@ from vantage_pipeline.records.model import Page, Record
 from vantage_pipeline.settings import Settings
 from vantage_pipeline.sources.bubble import BubbleClient, Window
 from vantage_pipeline.warehouse import lookup
-from vantage_pipeline.warehouse.load import Load
+from vantage_pipeline.warehouse.sink import Sink
 
 _DATE_FIELDS = {By.MODIFIED: "Modified Date", By.CREATED: "Created Date", By.INVOICE_DATE: "Invoice Date"}
 _BATCH = 2_000
@@ -58,7 +58,7 @@ class BubbleReading(Reading):
     def close(self) -> None:
         self._client.close()
 
-    def fill(self, load: Load, progress: Progress | None) -> datetime | None:
+    def fill(self, load: Sink, progress: Progress | None) -> datetime | None:
         began = datetime.now(UTC)
         dataset = self.resource.datasets[0]
         before = load.report.watermark_before
@@ -96,7 +96,7 @@ class BubbleReading(Reading):
             return None
         return min(self._window[1], start)
 
-    def _write(self, pages: Iterable[Page], load: Load, related: RelatedWriter, progress: Progress | None) -> None:
+    def _write(self, pages: Iterable[Page], load: Sink, related: RelatedWriter, progress: Progress | None) -> None:
         read = 0
         for number, page in enumerate(batched(pages, min(_BATCH, self.settings.batch_records)), start=1):
             load.report.api_calls = self._client.session.stats.requests
@@ -107,7 +107,7 @@ class BubbleReading(Reading):
             if progress is not None:
                 progress(page.table.name, number, read)
 
-    def _fill_by_ids(self, load: Load, related: RelatedWriter) -> None:
+    def _fill_by_ids(self, load: Sink, related: RelatedWriter) -> None:
         """Given records with everything they link to; those that are not newer are skipped unless forced."""
         dataset = self.resource.datasets[0]
         pages = list(self._client.by_ids(dataset, self.config.ids))
@@ -133,7 +133,7 @@ class BubbleReading(Reading):
         self.outcome.extra["skipped"] = len(skipped)
         self.outcome.extra["steps"] = [{"action": step.action, "records": step.records} for step in related.steps]
 
-    def _not_newer(self, load: Load, records: list[Record]) -> set[str]:
+    def _not_newer(self, load: Sink, records: list[Record]) -> set[str]:
         table = self.resource.datasets[0].table
         field = table.column(table.modified).fields[0]
         known = lookup.modified(load.connection, table, [str(record.get("_id")) for record in records])

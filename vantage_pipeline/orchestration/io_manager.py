@@ -77,13 +77,15 @@ def _run_of(context: dg.OutputContext, reading: Reading) -> Run:
     return Run(
         run_id=context.run_id,
         partition_key=reading.partition_key,
-        triggered_by=step.run_tags.get(TRIGGER_TAG) or _trigger_of(step.run_tags),
+        triggered_by=trigger_of(step.run_tags),
         options=reading.config.model_dump(mode="json", exclude_defaults=True),
     )
 
 
-def _trigger_of(tags: Mapping[str, str]) -> str:
-    """Who asked for the run, in Dagster's own tags."""
+def trigger_of(tags: Mapping[str, str]) -> str:
+    """Who asked for the run: in our own tag, or in Dagster's."""
+    if tags.get(TRIGGER_TAG):
+        return tags[TRIGGER_TAG]
     for tag, kind in (("dagster/schedule_name", "schedule"), ("dagster/sensor_name", "sensor")):
         if tag in tags:
             return f"{kind} {tags[tag]}"

@@ -1,4 +1,4 @@
-"""The jobs: each system by increments and in full, and the sync of given invoices."""
+"""The jobs: each system by increments and in full, the sync of given invoices, and the verification."""
 
 from __future__ import annotations
 
@@ -15,6 +15,11 @@ from vantage_pipeline.orchestration.config import Mode, SyncConfig
 
 def asset_key(resource: Resource) -> dg.AssetKey:
     return dg.AssetKey(resource.asset.split("/"))
+
+
+def verification_key(system: str) -> dg.AssetKey:
+    """The asset that holds a system's tables against its source."""
+    return dg.AssetKey([system, "verification"])
 
 
 def op_name(resource: Resource) -> str:
@@ -60,5 +65,10 @@ SYNC_INVOICE = _job(
     _INCREMENTAL,
     "Given invoices now, with everything they link to: put their ids into ops.bubble__invoice.config.ids.",
 )
+VERIFICATION = dg.define_asset_job(
+    "verification",
+    selection=dg.AssetSelection.assets(*(verification_key(system) for system in ("vantage", "bubble"))),
+    description="Everything in both systems against the tables; nothing is written unless a config's repair is set.",
+)
 
-JOBS = [VANTAGE_INCREMENTAL, VANTAGE_FULL, BUBBLE_DAILY, BUBBLE_FULL, SYNC_INVOICE]
+JOBS = [VANTAGE_INCREMENTAL, VANTAGE_FULL, BUBBLE_DAILY, BUBBLE_FULL, SYNC_INVOICE, VERIFICATION]

@@ -11,7 +11,7 @@ from vantage_pipeline.catalog.model import Table
 from vantage_pipeline.records.mapping import Limits, Mapper
 from vantage_pipeline.records.model import Page, Record, RowBatch
 from vantage_pipeline.settings import Settings
-from vantage_pipeline.warehouse.load import Load
+from vantage_pipeline.warehouse.sink import Sink
 
 Progress = Callable[[str, int, int], None]
 """Called with the table, pages so far and records so far."""
@@ -21,7 +21,7 @@ Progress = Callable[[str, int, int], None]
 class Mappers:
     """One mapper a table, made for the column types that the load's database has."""
 
-    load: Load
+    load: Sink
     settings: Settings
     _made: dict[str, Mapper] = field(default_factory=dict)
 
@@ -64,7 +64,7 @@ def batched(pages: Iterable[Page], size: int) -> Iterator[Page]:
 
 def pump(
     pages: Iterable[Page],
-    load: Load,
+    load: Sink,
     mappers: Mappers,
     *,
     batch_records: int,

@@ -15,8 +15,8 @@ from vantage_pipeline.settings import Settings
 from vantage_pipeline.sources.http import SourceStats
 from vantage_pipeline.sources.vantage import VantageClient
 from vantage_pipeline.warehouse.derivations import DERIVATIONS
-from vantage_pipeline.warehouse.load import Load
 from vantage_pipeline.warehouse.load_report import LoadReport
+from vantage_pipeline.warehouse.sink import Sink
 
 _READINGS = 3
 """How often a reading that turned out incomplete is done again."""
@@ -53,7 +53,7 @@ class Reading(ABC):
         return ""
 
     @abstractmethod
-    def fill(self, load: Load, progress: Progress | None) -> datetime | None:
+    def fill(self, load: Sink, progress: Progress | None) -> datetime | None:
         """Read everything asked for into `load`; None leaves the watermark where it is."""
 
     def expected(self, _table: str) -> int | None:
@@ -67,7 +67,7 @@ class Reading(ABC):
 class DerivedReading(Reading):
     """A resource that one SQL statement makes from the tables."""
 
-    def fill(self, load: Load, _progress: Progress | None) -> datetime | None:
+    def fill(self, load: Sink, _progress: Progress | None) -> datetime | None:
         began = datetime.now(UTC)
         load.run_sql(DERIVATIONS[self.resource.derivation or ""])
         self.outcome.complete = True
@@ -89,7 +89,7 @@ class VantageReading(Reading):
         promise = self._client.promises.get(table)
         return promise.total if promise else None
 
-    def fill(self, load: Load, progress: Progress | None) -> datetime | None:
+    def fill(self, load: Sink, progress: Progress | None) -> datetime | None:
         began = datetime.now(UTC)
         before = load.report.watermark_before
         full = self.config.mode is Mode.FULL or before is None
@@ -108,7 +108,7 @@ class VantageReading(Reading):
         return start - timedelta(seconds=self.settings.overlap_seconds)
 
     def _read_completely(
-        self, load: Load, table: str, mappers: Mappers, since: datetime | None, progress: Progress | None
+        self, load: Sink, table: str, mappers: Mappers, since: datetime | None, progress: Progress | None
     ) -> None:
         """Read a collection, again if it moved under the reading so that records may have been passed over."""
         dataset = next(d for d in self.resource.datasets if d.table.name == table)

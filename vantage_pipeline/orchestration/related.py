@@ -16,8 +16,8 @@ from vantage_pipeline.orchestration.pump import Mappers
 from vantage_pipeline.records.model import Page, Record, RowBatch
 from vantage_pipeline.sources.bubble import BubbleClient
 from vantage_pipeline.warehouse import lookup
-from vantage_pipeline.warehouse.load import Load
 from vantage_pipeline.warehouse.merge import MergeCounts
+from vantage_pipeline.warehouse.sink import Sink
 
 ID = re.compile(r"\d+x\d+\Z", re.ASCII)
 _DEPTH = 6
@@ -41,7 +41,7 @@ class RelatedWriter:
     """
 
     client: BubbleClient
-    load: Load
+    load: Sink
     mappers: Mappers
     deferred: frozenset[str] = frozenset()
     steps: list[Step] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""The daily schedules. They are on by default: the daemon runs them as soon as it is up."""
+"""The daily and weekly schedules. They are on by default: the daemon runs them as soon as it is up."""
 
 from __future__ import annotations
 
@@ -10,13 +10,19 @@ from vantage_pipeline.catalog import BUBBLE_RESOURCES
 from vantage_pipeline.errors import PipelineError
 from vantage_pipeline.orchestration.catchup import all_days, days_due
 from vantage_pipeline.orchestration.config import Mode, SyncConfig
-from vantage_pipeline.orchestration.jobs import BUBBLE_DAILY, VANTAGE_INCREMENTAL, run_config
+from vantage_pipeline.orchestration.jobs import (
+    BUBBLE_DAILY,
+    VANTAGE_INCREMENTAL,
+    VERIFICATION,
+    run_config,
+    verification_key,
+)
 from vantage_pipeline.settings import load_settings
 
 
 def build_schedules() -> list[dg.ScheduleDefinition]:
-    """One schedule a system, at the configured time in UTC."""
-    cron = load_settings().schedule_cron
+    """A daily sync for each system and a weekly verification of both, at the configured times in UTC."""
+    cron, weekly = load_settings().schedule_cron, load_settings().verify_cron
 
     @dg.schedule(
         name="vantage_daily",
@@ -57,4 +63,21 @@ def build_schedules() -> list[dg.ScheduleDefinition]:
             )
         return dg.RunRequest(run_key=run_key, tags=due.tags())
 
-    return [vantage_daily, bubble_daily]
+    @dg.schedule(
+        name="weekly_verification",
+        job=VERIFICATION,
+        cron_schedule=weekly,
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Everything in the systems that are set up against the tables, both ways.",
+    )
+    def weekly_verification(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        systems = load_settings().configured_systems
+        if not systems:
+            return dg.SkipReason("neither VANTAGE_API_BASE_URL nor BUBBLE_API_BASE_URL is set")
+        return dg.RunRequest(
+            run_key=context.scheduled_execution_time.isoformat(),
+            asset_selection=[verification_key(system) for system in systems],
+        )
+
+    return [vantage_daily, bubble_daily, weekly_verification]

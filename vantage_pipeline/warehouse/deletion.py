@@ -6,6 +6,7 @@ Only after a reading that was complete. A record that comes back clears the mark
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Protocol
 
 from psycopg2 import sql
@@ -58,26 +59,44 @@ def mark_missing(
     cursor: Cursor, table: Table, options: DeleteOptions, *, run_id: str, resource: str
 ) -> tuple[int, HeldBack | None]:
     """Set ``deleted_at`` where the key was not seen, unless that is too much at once."""
+    cursor.execute(sql.SQL("ANALYZE {}").format(_seen(table)))
+    unseen = sql.SQL("NOT EXISTS (SELECT 1 FROM {} s WHERE s.key = t.{}::text)").format(
+        _seen(table), sql.Identifier(table.key)
+    )
+    return _mark(cursor, table, unseen, options, run_id=run_id, resource=resource)
+
+
+def mark_keys(
+    cursor: Cursor,
+    table: Table,
+    keys: Sequence[str],
+    options: DeleteOptions,
+    *,
+    untouched_since: datetime,
+    run_id: str,
+    resource: str,
+) -> tuple[int, HeldBack | None]:
+    """Set ``deleted_at`` for these keys, but not where a sync has written the row since; see `mark_missing`."""
+    chosen = sql.SQL("t.{}::text = ANY({}) AND coalesce(t.last_synced_at < {}, true)").format(
+        sql.Identifier(table.key), sql.Literal(list(keys)), sql.Literal(untouched_since)
+    )
+    return _mark(cursor, table, chosen, options, run_id=run_id, resource=resource)
+
+
+def _mark(
+    cursor: Cursor, table: Table, chosen: sql.Composable, options: DeleteOptions, *, run_id: str, resource: str
+) -> tuple[int, HeldBack | None]:
     owned: sql.Composable = sql.SQL("")
     if table.owner is not None:
         owned = sql.SQL(" AND t.{}::text = {}").format(sql.Identifier(table.owner[0]), sql.Literal(table.owner[1]))
-    parts = {
-        "seen": _seen(table),
-        "target": sql.Identifier(table.name),
-        "key": sql.Identifier(table.key),
-        "owned": owned,
-    }
-    missing = sql.SQL(
-        "t.deleted_at IS NULL AND t.{key} IS NOT NULL{owned}"
-        " AND NOT EXISTS (SELECT 1 FROM {seen} s WHERE s.key = t.{key}::text)"
-    ).format(**parts)
-    cursor.execute(sql.SQL("ANALYZE {}").format(_seen(table)))
+    parts = {"target": sql.Identifier(table.name), "key": sql.Identifier(table.key), "owned": owned}
+    missing = sql.SQL("t.deleted_at IS NULL AND t.{key} IS NOT NULL{owned} AND {chosen}").format(chosen=chosen, **parts)
     cursor.execute(sql.SQL("SELECT count(*) FROM {target} t WHERE {missing}").format(missing=missing, **parts))
     gone = int((cursor.fetchone() or (0,))[0])
-    cursor.execute(sql.SQL("SELECT count(*) FROM {target} t WHERE t.deleted_at IS NULL{owned}").format(**parts))
-    held_rows = int((cursor.fetchone() or (0,))[0])
     if not gone:
         return 0, None
+    cursor.execute(sql.SQL("SELECT count(*) FROM {target} t WHERE t.deleted_at IS NULL{owned}").format(**parts))
+    held_rows = int((cursor.fetchone() or (0,))[0])
     if gone > options.delete_records and gone > options.delete_share * held_rows and not options.allow_deleting:
         held = HeldBack(table.name, "delete", "", gone, gone / held_rows)
         guard.record(cursor, held, run_id=run_id, resource=resource)

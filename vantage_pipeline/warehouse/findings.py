@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from psycopg2.extensions import connection as Connection
 
 from vantage_pipeline import catalog
+from vantage_pipeline.catalog.model import Resource
+from vantage_pipeline.warehouse import integrity
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +32,30 @@ _LOOKS: tuple[tuple[str, bool, str], ...] = (
         " FROM pg_constraint WHERE contype = 'f' AND NOT convalidated ORDER BY 1",
     ),
     (
-        "link waits for a record that the source does not have",
+        "made by a migration and no longer there",
         True,
+        "SELECT o.kind || ' ' || o.name, 1, 'put it back, or undo and redo the migration ' || o.created_by_migration"
+        " FROM vantage_schema_objects o WHERE CASE o.kind"
+        " WHEN 'table' THEN to_regclass(format('public.%I', o.name)) IS NULL"
+        " WHEN 'index' THEN to_regclass(format('public.%I', o.name)) IS NULL"
+        " WHEN 'function' THEN to_regprocedure(o.name) IS NULL"
+        " WHEN 'type' THEN to_regtype(format('public.%I', o.name)) IS NULL"
+        " WHEN 'column' THEN NOT EXISTS (SELECT 1 FROM pg_attribute a WHERE NOT a.attisdropped"
+        "  AND a.attrelid = to_regclass(format('public.%I', split_part(o.name, '.', 1)))"
+        "  AND a.attname = substr(o.name, strpos(o.name, '.') + 1))"
+        " WHEN 'constraint' THEN NOT EXISTS (SELECT 1 FROM pg_constraint c"
+        "  WHERE c.conrelid = to_regclass(format('public.%I', split_part(o.name, '.', 1)))"
+        "  AND c.conname = substr(o.name, strpos(o.name, '.') + 1))"
+        " WHEN 'trigger' THEN NOT EXISTS (SELECT 1 FROM pg_trigger t"
+        "  WHERE t.tgrelid = to_regclass(format('public.%I', split_part(o.name, '.', 1))) AND t.tgenabled <> 'D'"
+        "  AND t.tgname = substr(o.name, strpos(o.name, '.') + 1))"
+        " WHEN 'policy' THEN NOT EXISTS (SELECT 1 FROM pg_policies p WHERE p.schemaname = 'public'"
+        "  AND p.tablename = split_part(o.name, '.', 1) AND p.policyname = substr(o.name, strpos(o.name, '.') + 1))"
+        " ELSE false END ORDER BY 1",
+    ),
+    (
+        "link waits for a record that the source does not have",
+        False,
         "SELECT table_name || '.' || column_name, count(*), min(row_key || ' -> ' || parent_key)"
         " FROM vantage_pending_links"
         " WHERE reason <> 'not an id' GROUP BY 1 ORDER BY 1",
@@ -72,9 +97,20 @@ _LOOKS: tuple[tuple[str, bool, str], ...] = (
 )
 
 
-def look(connection: Connection) -> list[Finding]:
-    """Everything found, what needs mending first."""
-    found: list[Finding] = []
+def look(connection: Connection, resources: Iterable[Resource] = ()) -> list[Finding]:
+    """Everything found, or what concerns the given resources; what needs mending first."""
+    names = {name for resource in resources for name in (resource.state, *resource.tables)}
+    found = _found(connection)
+    return [finding for finding in found if not names or _subject(finding) in names]
+
+
+def _subject(finding: Finding) -> str:
+    """The table or resource that a finding is about."""
+    return finding.where.rpartition(" ")[2].partition(".")[0]
+
+
+def _found(connection: Connection) -> list[Finding]:
+    found = _keys_and_links(connection)
     with connection.cursor() as cursor:
         for kind, wrong, statement in _LOOKS:
             cursor.execute(statement)
@@ -86,3 +122,31 @@ def look(connection: Connection) -> list[Finding]:
         if never:
             found.append(Finding("field of the catalog never seen", table, len(never), ", ".join(never)[:200], False))
     return sorted(found, key=lambda finding: not finding.wrong)
+
+
+def _keys_and_links(connection: Connection) -> list[Finding]:
+    """Keys without a constraint, keys that occur twice, links without a constraint or with nothing at their end."""
+    found: list[Finding] = []
+    for table in (dataset.table for resource in catalog.RESOURCES for dataset in resource.datasets):
+        if not integrity.has_unique_key(connection, table):
+            told = "a sync cannot merge without it; put the UNIQUE constraint back"
+            found.append(Finding("key without a unique constraint", f"{table.name}.{table.key}", 1, told, True))
+            repeated = integrity.repeated_keys(connection, table)
+            if repeated:
+                told = "keep one row of each key"
+                found.append(Finding("key occurs more than once", f"{table.name}.{table.key}", repeated, told, True))
+        for column in integrity.lacking_foreign_keys(connection, table):
+            parent = f"{column.link.table}.{column.link.ref}" if column.link else ""
+            told = f"no foreign key to {parent}"
+            found.append(Finding("link without a foreign key", f"{table.name}.{column.name}", 1, told, True))
+        for name, count in integrity.orphans(connection, table).items():
+            told = "rows point at rows that are not there"
+            found.append(Finding("orphan", f"{table.name}.{name}", count, told, True))
+        for name, count in integrity.forgotten_links(connection, table).items():
+            told = "the record that they wait for is there; verify --repair fills them in"
+            found.append(Finding("link not filled in", f"{table.name}.{name}", count, told, True))
+        unkeyed = integrity.unkeyed(connection, table)
+        if unkeyed:
+            told = "rows of the database's own, which no source gave; never read or written"
+            found.append(Finding("row without a key of the source", table.name, unkeyed, told, False))
+    return found

@@ -145,6 +145,25 @@ class Load:
                 cursor, table, self._options, run_id=self._run.run_id, resource=self._resource.state
             )
 
+        return self._mark_deleted(attempt)
+
+    def mark_keys_deleted(self, table: Table, keys: Sequence[str], *, untouched_since: datetime) -> int:
+        """Mark the rows with these keys, except those that a sync has written since."""
+
+        def attempt(cursor: Cursor) -> tuple[int, HeldBack | None]:
+            return deletion.mark_keys(
+                cursor,
+                table,
+                keys,
+                self._options,
+                untouched_since=untouched_since,
+                run_id=self._run.run_id,
+                resource=self._resource.state,
+            )
+
+        return self._mark_deleted(attempt)
+
+    def _mark_deleted(self, attempt: Callable[[Cursor], tuple[int, HeldBack | None]]) -> int:
         deleted, held = self._transaction(attempt)
         self.report.deleted += deleted
         if held is not None:

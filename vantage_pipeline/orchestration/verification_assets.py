@@ -1,0 +1,112 @@
+"""Each system's verification as an asset, with a check for each of its resources."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import dagster as dg
+from pydantic import Field
+
+from vantage_pipeline.catalog import RESOURCES
+from vantage_pipeline.catalog.model import Resource
+from vantage_pipeline.orchestration.io_manager import trigger_of
+from vantage_pipeline.orchestration.jobs import asset_key, verification_key
+from vantage_pipeline.orchestration.verification import Verification, verify
+from vantage_pipeline.settings import load_settings
+from vantage_pipeline.warehouse.state import Run
+from vantage_pipeline.warehouse.verdict import Verdict
+
+_COUNTS = ("records", "rows", "missing", "extra", "changed", "wrong_sums", "waiting", "quarantined", "pending")
+_MISMATCH = ("table", "key", "kind", "field", "here", "source")
+_SUM = ("table", "column", "per", "group", "here", "source")
+_ACCOUNTED = ("table", "key", "why")
+
+
+class VerificationConfig(dg.Config):
+    """Options of a verification."""
+
+    repair: bool = Field(default=False, description="sync just the records that differ, then compare again")
+
+
+def build_verification(system: str) -> dg.AssetsDefinition:
+    """The asset that holds a system's tables against its source; it writes nothing unless told to repair."""
+    resources = [resource for resource in RESOURCES if resource.system == system]
+    key = verification_key(system)
+
+    @dg.asset(
+        key=key,
+        deps=[
+            dg.AssetDep(
+                asset_key(resource), partition_mapping=dg.AllPartitionMapping() if resource.partitioned else None
+            )
+            for resource in resources
+        ],
+        group_name=system,
+        description="Everything in the source against the tables, both ways: ids, fields, sums of money.",
+        kinds={"python", "postgres"},
+        check_specs=[
+            dg.AssetCheckSpec(
+                check_name(resource), asset=key, description=f"The rows of {resource.asset} are the source's records."
+            )
+            for resource in resources
+        ],
+    )
+    def verification(context: dg.AssetExecutionContext, config: VerificationConfig) -> Iterator[Any]:
+        run = Run(context.run_id, triggered_by=f"{trigger_of(context.run.tags)} (verification)")
+        done = verify(load_settings(), resources, mend=run if config.repair else None)
+        yield dg.MaterializeResult(
+            metadata=_metadata(done),
+            check_results=[
+                dg.AssetCheckResult(check_name=check_name(resource), passed=verdict.equal, metadata=_details(verdict))
+                for resource, verdict in zip(resources, done.verdicts, strict=True)
+            ],
+        )
+
+    return verification
+
+
+def build_verifications() -> list[dg.AssetsDefinition]:
+    """One asset a system."""
+    return [build_verification(system) for system in ("vantage", "bubble")]
+
+
+def check_name(resource: Resource) -> str:
+    """The check that says whether a resource's rows are what its source has."""
+    return f"{resource.name}_match_source"
+
+
+def _metadata(done: Verification) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "equal": done.equal,
+        "resources": _table(("resource", *_COUNTS), done.verdicts),
+        "api_calls": done.api_calls,
+        "seconds": round(done.seconds, 3),
+    }
+    if done.before:
+        shown["before_repair"] = _table(("resource", *_COUNTS), done.before)
+        shown["repaired"] = _table(("resource", "created", "updated", "deleted", "held_back"), done.repaired)
+    return shown
+
+
+def _details(verdict: Verdict) -> dict[str, Any]:
+    shown: dict[str, Any] = {name: getattr(verdict, name) for name in _COUNTS}
+    for name, fields, found in (
+        ("differences", _MISMATCH, verdict.mismatches),
+        ("sums", _SUM, verdict.sums),
+        ("accounted_for", _ACCOUNTED, verdict.accounted),
+    ):
+        if found:
+            shown[name] = _table(fields, found)
+    return shown
+
+
+def _table(fields: Sequence[str], rows: Sequence[object]) -> dg.TableMetadataValue:
+    return dg.MetadataValue.table(
+        records=[dg.TableRecord({name: _cell(getattr(row, name)) for name in fields}) for row in rows],
+        schema=dg.TableSchema([dg.TableColumn(name, "int" if name in _COUNTS else "string") for name in fields]),
+    )
+
+
+def _cell(value: object) -> str | int:
+    if isinstance(value, int):
+        return value
+    return "; ".join(value) if isinstance(value, tuple) else "" if value is None else str(value)[:500]

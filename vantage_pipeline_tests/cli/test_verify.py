@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from vantage_pipeline.sandbox import Sandbox
+from vantage_pipeline_tests.conftest import Finished
+from vantage_pipeline_tests.database import Database
+from vantage_pipeline_tests.pipeline import Pipeline
+
+Run = Callable[..., Finished]
+
+
+def test_from_a_difference_to_its_repair(run_cli: Run, sandbox: Sandbox, embedded: Database) -> None:
+    environment = sandbox.environment()
+    Pipeline(sandbox, embedded).sync_all("vantage")
+    Pipeline(sandbox, embedded).sync_all("bubble")
+    code, out, err = run_cli("verify", env=environment)
+    assert (code, err) == (0, "")
+    assert out.count("│ yes") == 16
+    embedded.rows("UPDATE transactions SET amount = 0.1 WHERE external_id = '1000001'")
+    embedded.rows("UPDATE customer SET linked_agent = NULL, notes = 'mine' WHERE id = 1")
+
+    code, out, _ = run_cli("verify", "cashflows", "bubble/customer", "--json", env=environment)
+    told = json.loads(out)
+    assert (code, told["equal"], told["repaired"]) == (1, False, [])
+    assert {(m["table"], m["field"]) for v in told["resources"] for m in v["mismatches"]} == {
+        ("transactions", "amount"), ("customer", "linked_agent"),
+    }  # fmt: skip
+    code, out, _ = run_cli("verify", "cashflows", env=environment)
+    assert code == 1
+    assert "amount" in out and "NO" in out and "Sums that differ" in out
+
+    code, out, err = run_cli("verify", "--repair", env=environment)
+    assert (code, "After the repair" in out) == (0, True), err
+    assert embedded.scalar("SELECT notes FROM customer WHERE id = 1 AND linked_agent IS NOT NULL") == "mine"
+    assert "verify --repair" in embedded.scalar(
+        "SELECT triggered_by FROM vantage_sync_history WHERE resource = 'cashflows' ORDER BY id DESC LIMIT 1"
+    )
+
+
+@pytest.mark.usefixtures("embedded")
+def test_the_warehouse_alone_needs_no_api(run_cli: Run, sandbox: Sandbox) -> None:
+    code, out, err = run_cli("verify", "--warehouse-only", env=sandbox.environment())
+    assert (code, sandbox.requests) == (0, []), err
+    assert "Compared with no source" in out
+    code, _, err = run_cli("verify", "--warehouse-only", "--repair", env=sandbox.environment())
+    assert (code, "does not go with" in err) == (2, True)
