@@ -7,7 +7,8 @@ is ``VANTAGE_PIPELINE_<NAME>``. All are also read from ``.env`` in the project's
 from __future__ import annotations
 
 import os
-from datetime import date
+import re
+from datetime import date, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -21,6 +22,7 @@ from vantage_pipeline.errors import SettingsError
 
 System = Literal["vantage", "bubble"]
 _PREFIX = "VANTAGE_PIPELINE_"
+_DAY_HOURS = 24.0
 _SHORTEST_MASKED = 4
 """Shorter secrets are not masked: replacing every 'a' would hide the message, not the secret."""
 
@@ -95,6 +97,9 @@ class Settings(BaseSettings):
     delete_guard_share: float = Field(0.05, ge=0, le=1, description="share of rows marked deleted at once")
     delete_guard_records: int = Field(10, ge=0, description="deletions that are never held back")
     lock_wait_seconds: float = Field(0, ge=0, description="how long a second sync of a resource waits")
+    expected_hours: dict[str, float] = Field(
+        default_factory=dict, description="hours between syncs, by resource, where not a day; as JSON"
+    )
     schedule_cron: str = Field("0 0 * * *", description="the daily sync, in UTC")
     verify_cron: str = Field("0 3 * * 0", description="the weekly verification against the sources, in UTC")
     change_history: bool = Field(False, description="keep old and new values of changed mapped columns")
@@ -117,6 +122,13 @@ class Settings(BaseSettings):
             raise ValueError("must not carry a user name or password")
         return value.rstrip("/")
 
+    @field_validator("expected_hours")
+    @classmethod
+    def _positive(cls, value: dict[str, float]) -> dict[str, float]:
+        if any(hours <= 0 for hours in value.values()):
+            raise ValueError("must be more than 0 hours for each resource")
+        return value
+
     @field_validator("timezone")
     @classmethod
     def _known_zone(cls, value: str) -> str:
@@ -125,6 +137,11 @@ class Settings(BaseSettings):
         except (KeyError, ValueError, OSError) as error:
             raise ValueError("is not a time zone name such as UTC or Asia/Kuala_Lumpur") from error
         return value
+
+    def expected_every(self, resource: str, state: str) -> timedelta:
+        """How often a resource is to be synced: by its asset's name, its state's, or once a day."""
+        hours = self.expected_hours.get(resource, self.expected_hours.get(state, _DAY_HOURS))
+        return timedelta(hours=hours)
 
     @property
     def embedded(self) -> bool:
@@ -170,8 +187,11 @@ class Settings(BaseSettings):
             for name in type(self).model_fields
             if isinstance(value := getattr(self, name), SecretStr)
         ]
-        passwords = [urlsplit(url).password for url in found if "://" in url]
-        return tuple(secret for secret in (*found, *passwords) if secret)
+        addresses = [word for text in found for word in text.split() if "://" in word]
+        passwords = [urlsplit(address).password for address in addresses]
+        alerts = self.alert_urls.get_secret_value().split() if self.alert_urls else []
+        tokens = [token for address in alerts for token in _tokens(address)]
+        return tuple(secret for secret in (*found, *addresses, *passwords, *tokens) if secret)
 
     def mask(self, text: str) -> str:
         """`text` with every secret replaced, for anything that leaves the process."""
@@ -196,6 +216,13 @@ def load_settings() -> Settings:
             for item in error.errors(include_input=False, include_url=False)
         ]
         raise SettingsError("; ".join(lines)) from None
+
+
+def _tokens(address: str) -> list[str]:
+    """What may be a secret in an alert URL: credentials stand in any of its parts, also where a host would."""
+    _, _, rest = address.partition("://")
+    parts = re.split(r"[/?&=:@]", rest)
+    return [part for part in parts if "." not in part and (len(part) >= 16 or (len(part) >= 8 and not part.isalpha()))]
 
 
 def _variable(location: str) -> str:

@@ -9,6 +9,7 @@ from vantage_pipeline.catalog import RESOURCES
 from vantage_pipeline.catalog.model import Resource
 from vantage_pipeline.orchestration import checks
 from vantage_pipeline.orchestration.config import SyncConfig
+from vantage_pipeline.orchestration.health import freshness
 from vantage_pipeline.orchestration.metadata import column_schema, upstream
 from vantage_pipeline.orchestration.partitions import daily_partitions
 from vantage_pipeline.orchestration.planning import plan_reading
@@ -37,6 +38,7 @@ def build_asset(resource: Resource) -> dg.AssetsDefinition:
         metadata=metadata,
         partitions_def=daily_partitions() if resource.partitioned else None,
         backfill_policy=dg.BackfillPolicy.single_run() if resource.partitioned else None,
+        freshness_policy=freshness(load_settings(), resource),
         check_specs=checks.specs(resource),
         io_manager_key="warehouse",
         output_required=True,

@@ -25,6 +25,9 @@ REQUIRED_FILLED = _Check("required_filled", "No key, name or other required colu
 READING_COMPLETE = _Check("reading_complete", "As many different records were read as the API said it had.")
 ROWS_COVER_READING = _Check("rows_cover_reading", "Each record that was read is a row or in quarantine.")
 
+HEALTHY = _Check("healthy", "No condition is open: no failure, no sync that is stuck, late or slow, nothing held back.")
+"""Not part of the sync: see `orchestration.health`."""
+
 _OF_SOURCES = (KEYS_UNIQUE, NO_ORPHANS, REQUIRED_FILLED, READING_COMPLETE, ROWS_COVER_READING)
 
 

@@ -37,10 +37,10 @@ class WarehouseIOManager(dg.IOManager):
         try:
             load.begin()
             watermark = reading.fill(load, _progress(context, reading))
-            load.report.api_calls = reading.outcome.stats.requests
+            _count_calls(load, reading)
             report = load.finish(watermark=watermark)
         except BaseException as error:
-            load.report.api_calls = reading.outcome.stats.requests
+            _count_calls(load, reading)
             load.fail([as_error(error, settings)])
             raise
         finally:
@@ -53,6 +53,11 @@ class WarehouseIOManager(dg.IOManager):
 
     def load_input(self, context: dg.InputContext) -> None:
         """Assets read the tables themselves; the graph's edges are order, not data."""
+
+
+def _count_calls(load: Load, reading: Reading) -> None:
+    stats = reading.outcome.stats
+    load.report.api_calls, load.report.api_calls_by_status = stats.requests, dict(stats.by_status)
 
 
 def as_error(error: BaseException, settings: Settings) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import dagster as dg
 
 from vantage_pipeline.catalog import BUBBLE_RESOURCES, VANTAGE_RESOURCES, by_state
 from vantage_pipeline.catalog.model import Resource
+from vantage_pipeline.orchestration.checks import HEALTHY
 from vantage_pipeline.orchestration.config import Mode, SyncConfig
 
 
@@ -20,6 +21,11 @@ def asset_key(resource: Resource) -> dg.AssetKey:
 def verification_key(system: str) -> dg.AssetKey:
     """The asset that holds a system's tables against its source."""
     return dg.AssetKey([system, "verification"])
+
+
+def health_check(resource: Resource) -> dg.AssetCheckKey:
+    """The key of the resource's check ``healthy``."""
+    return dg.AssetCheckKey(asset_key(resource), HEALTHY.name)
 
 
 def op_name(resource: Resource) -> str:
@@ -38,7 +44,8 @@ def _job(name: str, resources: Iterable[Resource], config: SyncConfig, descripti
     chosen = list(resources)
     return dg.define_asset_job(
         name,
-        selection=dg.AssetSelection.assets(*(asset_key(resource) for resource in chosen)),
+        selection=dg.AssetSelection.assets(*(asset_key(resource) for resource in chosen))
+        - dg.AssetSelection.checks(*(health_check(resource) for resource in chosen)),
         config=run_config(chosen, config),
         description=description,
         tags={"vantage_pipeline/system": chosen[0].system},

@@ -1,83 +1,90 @@
-"""Sensors that record what a run cannot say of itself."""
+"""Sensors: what a run cannot say of itself, what is wrong, and the report after each daily run."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import dagster as dg
+from psycopg2.extensions import connection as Connection
 
-from vantage_pipeline.catalog import RESOURCES
-from vantage_pipeline.orchestration.alerts import failure_message, notify
-from vantage_pipeline.orchestration.jobs import asset_key, op_name
+from vantage_pipeline.orchestration import run_records
+from vantage_pipeline.orchestration.watching import build_watch_health
 from vantage_pipeline.settings import load_settings
 from vantage_pipeline.warehouse import engine
-from vantage_pipeline.warehouse.lost import close_dead, close_run
+from vantage_pipeline.warehouse.lost import close_dead
+
+_Record = Callable[[Connection, dg.DagsterInstance, dg.DagsterRun], list[str]]
+_RUNNING = dg.DefaultSensorStatus.RUNNING
 
 
-def _resources_of(run: dg.DagsterRun) -> list[str]:
-    """State names of the resources that a run was to sync."""
-    steps = set(run.step_keys_to_execute or ())
-    chosen = run.asset_selection
-    return [
-        resource.state
-        for resource in RESOURCES
-        if (chosen is not None and asset_key(resource) in chosen) or op_name(resource) in steps
-    ]
+@dataclass(frozen=True, slots=True)
+class _Recorder:
+    """What is recorded when a run reaches a status."""
+
+    name: str
+    status: dg.DagsterRunStatus
+    record: _Record
+    description: str
 
 
-def _close(context: dg.RunStatusSensorContext, *, code: str, message: str, cancelled: bool) -> None:
-    record = context.instance.get_run_record_by_id(context.dagster_run.run_id)
-    created = record.create_timestamp if record else datetime.now(UTC)
-    connection = engine.connect(engine.database_url(load_settings()))
-    try:
-        closed = close_run(
-            connection,
-            context.dagster_run.run_id,
-            selected=_resources_of(context.dagster_run),
-            created=created,
-            code=code,
-            message=message,
-            cancelled=cancelled,
-        )
-    finally:
-        connection.close()
-    if closed:
-        context.log.info(f"closed {', '.join(closed)}: {message}")
+_RECORDERS = (
+    _Recorder(
+        "record_started_runs",
+        dg.DagsterRunStatus.STARTED,
+        run_records.record_started,
+        "When a run begins: closes syncs that say they are running while no process runs them.",
+    ),
+    _Recorder(
+        "record_succeeded_runs",
+        dg.DagsterRunStatus.SUCCESS,
+        run_records.record_succeeded,
+        "Closes what a run left open although it ended well.",
+    ),
+    _Recorder(
+        "record_failed_runs",
+        dg.DagsterRunStatus.FAILURE,
+        run_records.record_failed,
+        "Records the failure of a run that was killed, or that failed before its first step.",
+    ),
+    _Recorder(
+        "record_cancelled_runs",
+        dg.DagsterRunStatus.CANCELED,
+        run_records.record_cancelled,
+        "Records the cancelling of a run.",
+    ),
+)
 
 
-def build_sensors() -> Sequence[dg.SensorDefinition]:
+def build_sensors() -> list[dg.SensorDefinition]:
     """The sensors, on by default."""
-    running = dg.DefaultSensorStatus.RUNNING
+    return [*(_build(recorder) for recorder in _RECORDERS), _build_close_lost_runs(), build_watch_health()]
 
+
+def _build(recorder: _Recorder) -> dg.SensorDefinition:
     @dg.run_status_sensor(
-        name="record_failed_runs",
-        run_status=dg.DagsterRunStatus.FAILURE,
-        default_status=running,
+        name=recorder.name,
+        run_status=recorder.status,
+        default_status=_RUNNING,
         minimum_interval_seconds=10,
-        description="Records the failure of a run that was killed, or that failed before its first step.",
+        description=recorder.description,
     )
-    def record_failed_runs(context: dg.RunStatusSensorContext) -> None:
-        _close(context, code="RUN_FAILED", message="the run failed or was killed; see it in the UI", cancelled=False)
-        settings = load_settings()
-        run = context.dagster_run
-        trouble = notify(settings, *failure_message(settings, run.run_id, _resources_of(run)))
-        if trouble:
-            context.log.warning(f"the alert was not delivered: {trouble}")
+    def record(context: dg.RunStatusSensorContext) -> None:
+        connection = engine.connect(engine.database_url(load_settings()))
+        try:
+            closed = recorder.record(connection, context.instance, context.dagster_run)
+        finally:
+            connection.close()
+        if closed:
+            context.log.info(f"closed {', '.join(closed)}")
 
-    @dg.run_status_sensor(
-        name="record_cancelled_runs",
-        run_status=dg.DagsterRunStatus.CANCELED,
-        default_status=running,
-        minimum_interval_seconds=10,
-        description="Records the cancelling of a run.",
-    )
-    def record_cancelled_runs(context: dg.RunStatusSensorContext) -> None:
-        _close(context, code="CANCELLED", message="the run was cancelled", cancelled=True)
+    return record
 
+
+def _build_close_lost_runs() -> dg.SensorDefinition:
     @dg.sensor(
         name="close_lost_runs",
-        default_status=running,
+        default_status=_RUNNING,
         minimum_interval_seconds=20,
         description="Closes syncs that say they are running while no process runs them.",
     )
@@ -91,4 +98,4 @@ def build_sensors() -> Sequence[dg.SensorDefinition]:
             context.log.info(f"closed {', '.join(closed)}: the process is gone")
         return dg.SkipReason(f"closed {', '.join(closed)}" if closed else "every running sync is alive")
 
-    return [record_failed_runs, record_cancelled_runs, close_lost_runs]
+    return close_lost_runs

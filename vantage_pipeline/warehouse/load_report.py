@@ -52,6 +52,7 @@ class LoadReport:
     watermark_before: datetime | None = None
     watermark_after: datetime | None = None
     api_calls: int = 0
+    api_calls_by_status: dict[str, int] = field(default_factory=dict)
 
     def facts(self) -> dict[str, Any]:
         """What the history keeps beyond the functions' arguments."""
@@ -64,5 +65,6 @@ class LoadReport:
             "records_deleted": self.deleted,
             "records_cleared_held": sum(h.records for h in self.held_back if h.kind == "clear"),
             "api_calls": self.api_calls,
+            "api_calls_by_status": self.api_calls_by_status,
             "watermark_before": self.watermark_before,
         }

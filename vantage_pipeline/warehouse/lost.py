@@ -5,7 +5,8 @@ They are closed through the same functions as every other run; saying it twice, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 
 from psycopg2.extensions import connection as Connection
@@ -14,6 +15,16 @@ from vantage_pipeline.warehouse import locks, state
 from vantage_pipeline.warehouse.state import Run
 
 _BY_HAND = "manual-%"
+_TAKEN_FOR_DEAD = ("RUN_LOST", "INTERRUPTED")
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What a resource's sync did, where it ended well."""
+
+    fetched: int
+    created: int
+    updated: int
 
 
 def close_run(
@@ -49,6 +60,40 @@ def close_run(
             state.fail(cursor, resource, [{"code": code, "message": message}])
     connection.commit()
     return [resource for resource, _ in left]
+
+
+def settle_run(connection: Connection, run_id: str, ended: Mapping[str, Ended]) -> list[str]:
+    """Close what a run left open although it ended well; gives the resources.
+
+    The watermark stays where it is: only the transaction that wrote the last rows may move it.
+
+    Args:
+        ended: what each resource that was synced to its end did. One that is still open without it has failed.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT resource, partition_key, status FROM vantage_sync_history WHERE run_id = %s"
+            " AND (status = 'running' OR (status = 'failed' AND errors->0->>'code' = ANY(%s)))",
+            (run_id, list(_TAKEN_FOR_DEAD)),
+        )
+        left = [row for row in cursor.fetchall() if row[2] == "running" or row[0] in ended]
+        for resource, part, _ in left:
+            state.announce(cursor, Run(run_id, part, triggered_by="run-status sensor"))
+            done = ended.get(resource)
+            if done is None:
+                message = "the run ended without a result for it; the next sync completes it"
+                state.fail(cursor, resource, [{"code": "NO_RESULT", "message": message}])
+            else:
+                state.complete(
+                    cursor,
+                    resource,
+                    synced=done.fetched,
+                    created=done.created,
+                    updated=done.updated,
+                    watermark=None,
+                )
+    connection.commit()
+    return [resource for resource, _, _ in left]
 
 
 def close_dead(connection: Connection) -> list[str]:

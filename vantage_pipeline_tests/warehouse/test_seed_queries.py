@@ -30,6 +30,8 @@ INSERT INTO vantage_quarantine (resource, table_name, record_key, code, field, m
     VALUES ('funds', 'deals', '1', 'C', 'f', 'm', '{}', 'r', NULL), ('funds', 'deals', '2', 'C', 'f', 'm', '{}', 'r', now());
 INSERT INTO vantage_held_back (resource, table_name, kind, column_name, records, share, run_id)
     VALUES ('funds', 'deals', 'clear', 'sector', 20, 0.95, 'r');
+INSERT INTO vantage_alerts (condition, resource, began_at, ended_at) VALUES ('failed', 'funds', now(), NULL),
+    ('failed', 'funds', now() - interval '2 d', now() - interval '1 d');
 INSERT INTO invoice (bubble_id, invoice_number, total_amount) VALUES ('1x1', 'INV-1', 10.50);
 """
 FIRST_COLUMNS: dict[str, list[Any]] = {
@@ -53,6 +55,8 @@ FIRST_COLUMNS: dict[str, list[Any]] = {
     "held_back": ["funds"],
     "quarantine": ["funds"],
     "sync_history": ["funds", "funds", "funds"],
+    "open_conditions": ["cashflows", "commitments", "commitments", "funds", "funds", "funds"],
+    "open_alerts": ["funds"],
 }
 
 

@@ -1,0 +1,85 @@
+"""One look: gather what is wrong, write down what began and what ended, and tell each channel what it has not heard."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from psycopg2.extensions import connection as Connection
+from psycopg2.extensions import cursor as Cursor
+
+from vantage_pipeline.catalog import RESOURCES
+from vantage_pipeline.orchestration.alerting.channels import channels_of, send
+from vantage_pipeline.orchestration.alerting.messages import compose
+from vantage_pipeline.settings import Settings
+from vantage_pipeline.warehouse import alerts, conditions
+from vantage_pipeline.warehouse.conditions import Condition
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What a look found and did."""
+
+    conditions: tuple[Condition, ...]
+    began: int
+    ended: int
+    delivered: int
+    failing: tuple[str, ...]
+    """Channels that did not take what they were given."""
+
+
+def watch(settings: Settings, connection: Connection, of_instance: Sequence[Condition] = ()) -> Watched | None:
+    """Look, write down and tell; None when another watcher is at it.
+
+    Args:
+        of_instance: what Dagster's own records say is wrong.
+    """
+    channels = channels_of(settings)
+    names = [channel.name for channel in channels]
+    with connection.cursor() as cursor:
+        if not alerts.watch_alone(cursor):
+            return None
+        _expect(cursor, settings)
+        conditions.release_held_back(cursor)
+        alerts.forget(cursor, channels=names)
+        found = [*conditions.of_resources(connection, watched_states(settings)), *of_instance, *_channels(cursor)]
+        changes = alerts.reconcile(cursor, found)
+        if changes.began:
+            alerts.queue(cursor, "began", changes.began, *compose(settings, "began", changes.began), channels=names)
+        if changes.ended:
+            alerts.queue(cursor, "ended", changes.ended, *compose(settings, "ended", changes.ended), channels=names)
+    connection.commit()
+    delivered = 0
+    for channel in channels:
+        delivered += alerts.deliver(connection, channel.name, partial(send, channel, settings))
+    with connection.cursor() as cursor:
+        failing = tuple(item.channel for item in alerts.failing_channels(cursor))
+    connection.commit()
+    return Watched(tuple(found), len(changes.began), len(changes.ended), delivered, failing)
+
+
+def watched_states(settings: Settings) -> list[str]:
+    """The state names of the resources whose system is set up: nobody waits for the others."""
+    return [resource.state for resource in RESOURCES if resource.system in settings.configured_systems]
+
+
+def _expect(cursor: Cursor, settings: Settings) -> None:
+    named = {
+        resource.state: settings.expected_every(resource.asset, resource.state)
+        for resource in RESOURCES
+        if {resource.asset, resource.state} & settings.expected_hours.keys()
+    }
+    conditions.expect(cursor, named)
+
+
+def _channels(cursor: Cursor) -> list[Condition]:
+    return [
+        Condition(
+            kind="channel_failing",
+            resource=failing.channel,
+            what=f"the alert channel does not take messages: {failing.error}",
+            since=failing.since,
+        )
+        for failing in alerts.failing_channels(cursor)
+    ]
