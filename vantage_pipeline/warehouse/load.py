@@ -22,6 +22,7 @@ from vantage_pipeline.errors import DatabaseUnreachable, PipelineError, TooManyR
 from vantage_pipeline.records.mapping import ColumnType
 from vantage_pipeline.records.model import Rejection, RowBatch
 from vantage_pipeline.warehouse import deletion, guard, locks, pending, quarantine, sightings, staging, state, tables
+from vantage_pipeline.warehouse.crash_points import reached
 from vantage_pipeline.warehouse.guard import HeldBack
 from vantage_pipeline.warehouse.load_report import LoadOptions, LoadReport
 from vantage_pipeline.warehouse.merge import Difference, Merge, MergeCounts
@@ -69,6 +70,7 @@ class Load:
             MigrationsMissing: the resource's tables are not as a sync needs them.
         """
         locks.acquire(self._connection, self._resource.state, wait_seconds=self._options.lock_wait_seconds)
+        reached("begin.locked")
         self.report.watermark_before = state.watermark(self._connection, self._resource.state)
         for dataset in self._resource.datasets:
             self._prepare(dataset.table)
@@ -76,7 +78,9 @@ class Load:
             state.announce(cursor, self._run, {"watermark_before": self.report.watermark_before})
             if not self.dry_run:
                 state.start(cursor, self._resource.state)
+        reached("begin.written")
         self._commit()
+        reached("begin.committed")
 
     def types(self, table: Table) -> dict[str, ColumnType]:
         """The table's column types in this database, for the mapping."""
@@ -103,6 +107,7 @@ class Load:
 
         def attempt(cursor: Cursor) -> tuple[MergeCounts, list[Rejection], list[HeldBack], list[Difference], int]:
             staging.fill(cursor, batch)
+            reached("batch.staged")
             merge = self._merges[batch.table.name]
             rejections = [*batch.rejections, *self._foreign(cursor, merge, batch)]
             held = guard.clearings(cursor, merge, batch, self._options, run_id=self._run.run_id, resource=owner.state)
@@ -123,7 +128,7 @@ class Load:
                     state.checkpoint(cursor, self._resource.state, self._checkpoint(counts, batch, position))
             return counts, rejections, held, differences, filled
 
-        counts, rejections, held, differences, filled = self._transaction(attempt)
+        counts, rejections, held, differences, filled = self._transaction("batch", attempt)
         self._count(batch, counts, rejections, own=own)
         self.report.held_back.extend(held)
         self.report.links_filled += filled
@@ -164,7 +169,7 @@ class Load:
         return self._mark_deleted(attempt)
 
     def _mark_deleted(self, attempt: Callable[[Cursor], tuple[int, HeldBack | None]]) -> int:
-        deleted, held = self._transaction(attempt)
+        deleted, held = self._transaction("deletion", attempt)
         self.report.deleted += deleted
         if held is not None:
             self.report.held_back.append(held)
@@ -172,7 +177,7 @@ class Load:
 
     def run_sql(self, work: Callable[[Cursor], MergeCounts]) -> MergeCounts:
         """Run a derivation in one transaction and count it."""
-        counts = self._transaction(work)
+        counts = self._transaction("derivation", work)
         self.report.counts = self.report.counts + counts
         self.report.fetched += counts.created + counts.updated + counts.unchanged
         return counts
@@ -202,7 +207,7 @@ class Load:
                     watermark=watermark,
                 )
 
-        self._transaction(attempt)
+        self._transaction("finish", attempt)
         report.watermark_after = state.watermark(self._connection, self._resource.state)
         self.close()
         return report
@@ -241,7 +246,9 @@ class Load:
         with self._connection.cursor() as cursor:
             state.announce(cursor, self._run, self.report.facts())
             state.fail(cursor, self._resource.state, errors)
+        reached("failure.written")
         self._connection.commit()
+        reached("failure.committed")
 
     def _prepare(self, table: Table) -> None:
         if table.name in self._merges:
@@ -256,8 +263,8 @@ class Load:
             )
         self._commit()
 
-    def _transaction(self, work: Callable[[Cursor], T]) -> T:
-        """Run `work` in one transaction, again when PostgreSQL asks for it.
+    def _transaction(self, name: str, work: Callable[[Cursor], T]) -> T:
+        """Run `work` in one transaction, again when PostgreSQL asks for it. `name` is that of its crash points.
 
         In a dry run everything is one transaction, so `work` runs in a savepoint instead.
         """
@@ -269,7 +276,9 @@ class Load:
                     result = work(cursor)
                     if self.dry_run:
                         cursor.execute("RELEASE SAVEPOINT batch")
+                reached(f"{name}.written")
                 self._commit()
+                reached(f"{name}.committed")
                 return result
             except psycopg2.Error as error:
                 self._roll_back()
