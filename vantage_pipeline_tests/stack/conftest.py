@@ -26,9 +26,11 @@ def stack(tmp_path_factory: pytest.TempPathFactory, home: Path) -> Iterator[Stac
         pytest.skip("kills processes by signal")
     with Sandbox.start(accounts=60, funds=7, cash_flows=150, bubble_scale=0.01) as sandbox:
         made = Stack(sandbox, tmp_path_factory.mktemp("stack"), ROOT, home)
-        made.start()
-        yield made
-        made.kill_everything()
+        try:
+            made.start()
+            yield made
+        finally:
+            made.kill_everything()
 
 
 @pytest.fixture(scope="session")

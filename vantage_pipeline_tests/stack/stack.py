@@ -28,7 +28,7 @@ _POLL_SECONDS = 0.2
 _WEB_SERVER, _DAEMON, _RUN = "dagster_webserver", "dagster._daemon", "multiprocessing.spawn"
 
 
-def eventually(what: str, look: Callable[[], T | None], *, seconds: float = 150) -> T:
+def eventually(what: str, look: Callable[[], T | None], *, seconds: float = 300) -> T:
     """What `look` gives once it gives something; fails when it never does."""
     deadline = time.monotonic() + seconds
     while not (found := look()):
@@ -46,7 +46,7 @@ class Held:
         self._pages = 0
         stack.sandbox.on_request.append(self._hold)
         self.run_id = stack.client().submit_job_execution("vantage_full", asset_selection=[["vantage", "cashflows"]])
-        assert self._reached.wait(150)
+        assert self._reached.wait(300)
 
     def let_go(self) -> None:
         self._stack.sandbox.on_request.clear()

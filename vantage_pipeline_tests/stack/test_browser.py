@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 
 from vantage_pipeline_tests.stack.stack import Held, Stack, eventually
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
 
 def _open(page: Page, stack: Stack, path: str) -> None:

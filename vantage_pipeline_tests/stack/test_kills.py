@@ -9,7 +9,7 @@ import pytest
 from vantage_pipeline_tests.database import Database
 from vantage_pipeline_tests.stack.stack import Held, Stack, eventually
 
-pytestmark = pytest.mark.timeout(500)
+pytestmark = pytest.mark.timeout(900)
 
 
 def _closed(database: Database, run_id: str) -> str:
