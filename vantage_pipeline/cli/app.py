@@ -132,6 +132,20 @@ def verify(
     raise typer.Exit(verb.verify(resources or [], repair=repair, warehouse_only=warehouse_only, as_json=json_))
 
 
+@app.command("as-of")
+def as_of(
+    table: Annotated[str, typer.Argument(help="A synced table, such as investors or invoice.")],
+    time: Annotated[str, typer.Argument(help="2026-01-31, or 2026-01-31T12:00 with or without a zone.")],
+    key: Annotated[str | None, typer.Option("--key", help="Only the row with this key of the source.")] = None,
+    csv: Annotated[bool, typer.Option("--csv", help="Print CSV, every row.")] = False,
+    json_: Json = False,
+) -> None:
+    """A table's rows as they were at a time, from the change history."""
+    from vantage_pipeline.cli import as_of as verb
+
+    raise typer.Exit(verb.as_of(table, time, key=key, as_csv=csv, as_json=json_))
+
+
 @app.command()
 def doctor(json_: Json = False) -> None:
     """Check settings, database, migrations and the APIs, and say what to do."""

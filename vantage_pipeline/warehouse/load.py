@@ -75,6 +75,7 @@ class Load:
         for dataset in self._resource.datasets:
             self._prepare(dataset.table)
         with self._connection.cursor() as cursor:
+            state.keep_changes(cursor, wanted=self._options.change_history)
             state.announce(cursor, self._run, {"watermark_before": self.report.watermark_before})
             if not self.dry_run:
                 state.start(cursor, self._resource.state)
@@ -116,7 +117,7 @@ class Load:
                 merge.differences(cursor, held=columns, limit=self._options.differences_kept) if self.dry_run else []
             )
             merge.drop_repairs(cursor)
-            counts = merge.run(cursor, held=columns, run_id=self._run.run_id)
+            counts = merge.run(cursor, held=columns)
             if counts.dangling or self._has_pending(cursor, batch.table):
                 merge.note_pending(cursor, resource=owner.state, run_id=self._run.run_id)
             waiting = pending.waiting_for(cursor, batch.table.name)
@@ -255,7 +256,7 @@ class Load:
             return
         live = tables.inspect(self._connection, table)
         staging.create(self._connection, table, live)
-        self._merges[table.name] = Merge(table, live, keep_history=self._options.change_history)
+        self._merges[table.name] = Merge(table, live)
         self._types[table.name] = tables.column_types(live)
         with self._connection.cursor() as cursor:
             self._quarantined_keys[table.name] = quarantine.open_keys(

@@ -58,28 +58,24 @@ class Merge:
     Args:
         table: what to merge into.
         live: the table's columns as the database has them.
-        keep_history: also record old and new values in ``vantage_change_history``.
     """
 
-    def __init__(self, table: Table, live: Mapping[str, LiveColumn], *, keep_history: bool = False) -> None:
+    def __init__(self, table: Table, live: Mapping[str, LiveColumn]) -> None:
         self._table = table
         self._live = live
-        self._keep_history = keep_history
         self._names = staged_columns(table)
         self._target = sql.Identifier(table.name)
         self._key = sql.Identifier(table.key)
 
-    def run(self, cursor: Cursor, *, held: Iterable[str] = (), run_id: str = "") -> MergeCounts:
+    def run(self, cursor: Cursor, *, held: Iterable[str] = ()) -> MergeCounts:
         """Merge what is staged. Columns in `held` keep their value where the staged one is NULL."""
         counts = sql.SQL(
             "SELECT count(*) FILTER (WHERE created), count(*) FILTER (WHERE NOT created), "
             "(SELECT count(*) FROM resolved), (SELECT count(*) FROM resolved WHERE {dangling}) FROM written"
         ).format(dangling=self._dangling())
         parts = [self._resolved(), self._changed(held), self._written()]
-        if self._keep_history:
-            parts.append(self._history())
         statement = sql.SQL("WITH {} {}").format(sql.SQL(", ").join(parts), counts)
-        cursor.execute(statement, {"run_id": run_id})
+        cursor.execute(statement)
         row = cursor.fetchone()
         created, updated, staged, dangling = row if row else (0, 0, 0, 0)
         return MergeCounts(created, updated, staged - created - updated, dangling)
@@ -294,22 +290,6 @@ class Merge:
             " ON CONFLICT ({key}) DO UPDATE SET {assignments}, updated_at = now(), last_synced_at = now(),"
             " deleted_at = NULL{owned} RETURNING (xmax = 0) AS created)"
         ).format(target=self._target, columns=columns, key=self._key, assignments=assignments, owned=owned)
-
-    def _history(self) -> sql.Composable:
-        """Old and new values of the columns that differ, from the state before the merge."""
-        pairs = sql.SQL(", ").join(
-            sql.SQL("({}, to_jsonb(t.{c}), to_jsonb(c.{c}))").format(sql.Literal(name), c=sql.Identifier(name))
-            for name in self._names
-        )
-        return sql.SQL(
-            "told AS (INSERT INTO vantage_change_history (table_name, row_key, changed_at, run_id, operation, old, new)"
-            " SELECT {name}, c.{key}::text, clock_timestamp(), %(run_id)s,"
-            "  CASE WHEN t.{key} IS NULL THEN 'created' ELSE 'updated' END,"
-            "  jsonb_object_agg(v.name, v.old) FILTER (WHERE t.{key} IS NOT NULL), jsonb_object_agg(v.name, v.new)"
-            " FROM changed c LEFT JOIN {target} t ON t.{key} = c.{key}"
-            " CROSS JOIN LATERAL (VALUES {pairs}) AS v(name, old, new)"
-            " WHERE v.old IS DISTINCT FROM v.new GROUP BY c.{key}, t.{key})"
-        ).format(name=sql.Literal(self._table.name), key=self._key, target=self._target, pairs=pairs)
 
     def _dangling(self) -> sql.Composable:
         conditions = [

@@ -41,6 +41,11 @@ def announce(cursor: Cursor, run: Run, facts: Mapping[str, Any] | None = None) -
     cursor.execute("SELECT set_config('vantage_pipeline.run', %s, false)", (json.dumps(said, default=str),))
 
 
+def keep_changes(cursor: Cursor, *, wanted: bool) -> None:
+    """Whether what this session writes to the synced tables is recorded in ``vantage_change_history``."""
+    cursor.execute("SELECT set_config('vantage_pipeline.change_history', %s, false)", ("on" if wanted else "off",))
+
+
 def start(cursor: Cursor, resource: str) -> None:
     cursor.execute("SELECT start_vantage_sync(%s)", (resource,))
 

@@ -176,9 +176,7 @@ def test_each_difference_of_bubble_is_found_and_mended(bubble: Verifier) -> None
 
 def test_a_repair_touches_just_those_records_and_is_in_the_history(bubble: Verifier) -> None:
     chosen = bubble.database.scalar("SELECT customer_id FROM customer ORDER BY id LIMIT 1")
-    bubble.database.rows(
-        "UPDATE customer SET name = 'by hand' WHERE bubble_id = %s".replace("bubble_id", "customer_id"), chosen
-    )
+    bubble.database.rows("UPDATE customer SET name = 'by hand' WHERE customer_id = %s", chosen)
     marks = bubble.database.rows("SELECT resource, last_sync_time FROM vantage_sync_state ORDER BY 1")
     others = {name: rows for name, rows in bubble.everything().items() if name in TABLES and name != "customer"}
     rest = bubble.database.rows(

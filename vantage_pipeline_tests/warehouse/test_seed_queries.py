@@ -54,6 +54,7 @@ FIRST_COLUMNS: dict[str, list[Any]] = {
     "unvalidated_foreign_keys": [],
     "held_back": ["funds"],
     "quarantine": ["funds"],
+    "as_of": ["1", "2"],
     "sync_history": ["funds", "funds", "funds"],
     "open_conditions": ["cashflows", "commitments", "commitments", "funds", "funds", "funds"],
     "open_alerts": ["funds"],
