@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -152,6 +153,28 @@ def doctor(json_: Json = False) -> None:
     from vantage_pipeline.cli import inspect as verb
 
     raise typer.Exit(verb.doctor(as_json=json_))
+
+
+@app.command()
+def report(
+    out: Annotated[Path | None, typer.Option("--out", help="The file; unset: one under .vantage/reports.")] = None,
+    days: Annotated[int, typer.Option(min=1, help="How many days back the plots go.")] = 30,
+) -> None:
+    """Write each resource's health and plots of its last runs to one HTML file."""
+    from vantage_pipeline.cli import operate as verb
+
+    raise typer.Exit(verb.report(out=out, days=days))
+
+
+@app.command()
+def metrics(
+    serve: Annotated[int | None, typer.Option("--serve", min=0, max=65535, help="Serve them on this port.")] = None,
+    host: Annotated[str, typer.Option(help="Address to serve on.")] = "127.0.0.1",
+) -> None:
+    """Print the metrics as Prometheus reads them, or serve them until interrupted."""
+    from vantage_pipeline.cli import operate as verb
+
+    raise typer.Exit(verb.metrics(serve=serve, host=host))
 
 
 @app.command()

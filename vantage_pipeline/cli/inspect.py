@@ -11,6 +11,7 @@ import typer
 from psycopg2.extensions import connection as Connection
 
 from vantage_pipeline import catalog
+from vantage_pipeline.cli import operate
 from vantage_pipeline.cli.tables import print_json, print_rows
 from vantage_pipeline.errors import PipelineError, UsageError
 from vantage_pipeline.settings import Settings, load_settings
@@ -56,7 +57,10 @@ def status(*, as_json: bool) -> int:
             " FROM sync_health h JOIN vantage_sync_state s USING (resource) ORDER BY"
             " array_position(ARRAY['red', 'yellow', 'green'], h.health_indicator), h.resource",
         )
+        alert_names, open_alerts = operate.open_alerts(connection)
     _print("Status", names, rows, as_json=as_json)
+    if open_alerts and not as_json:
+        print_rows("Open alerts", alert_names, open_alerts)
     return 0
 
 
@@ -89,6 +93,8 @@ def doctor(*, as_json: bool) -> int:
 
     check("database", lambda: _database(settings))
     check("migrations", lambda: _migrations(settings))
+    if checks[-1][1] == "ok":
+        check("alerts", lambda: operate.channels(settings))
     for system in ("vantage", "bubble"):
         if system in settings.configured_systems:
             check(f"{system} API", partial(_probe, settings, system))

@@ -148,6 +148,21 @@ def failing_channels(cursor: Cursor) -> list[FailingChannel]:
     return [FailingChannel(*row) for row in cursor.fetchall()]
 
 
+def note_look(cursor: Cursor) -> None:
+    """Write down that somebody looked, for whoever watches the watcher."""
+    cursor.execute(
+        "INSERT INTO vantage_last_look (looked_at) VALUES (now())"
+        " ON CONFLICT (one) DO UPDATE SET looked_at = excluded.looked_at"
+    )
+
+
+def last_look(cursor: Cursor) -> datetime | None:
+    """When somebody last looked; None if nobody ever did."""
+    cursor.execute("SELECT looked_at FROM vantage_last_look")
+    row = cursor.fetchone()
+    return row[0] if row else None
+
+
 def _waiting(connection: Connection, channel: str) -> list[tuple[int, str, str]]:
     with connection.cursor() as cursor:
         cursor.execute(

@@ -40,6 +40,7 @@ def watch(settings: Settings, connection: Connection, of_instance: Sequence[Cond
     with connection.cursor() as cursor:
         if not alerts.watch_alone(cursor):
             return None
+        alerts.note_look(cursor)
         _expect(cursor, settings)
         conditions.release_held_back(cursor)
         alerts.forget(cursor, channels=names)
