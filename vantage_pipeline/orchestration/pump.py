@@ -48,16 +48,21 @@ def limited(pages: Iterable[Page], limit: int | None) -> Iterator[Page]:
 
 
 def batched(pages: Iterable[Page], size: int) -> Iterator[Page]:
-    """Pages joined to batches of about `size` records; a batch is of one table."""
+    """Pages joined and cut to batches of `size` records, the last one smaller; a batch is of one table."""
     records: list[Record] = []
     table: Table | None = None
     clean, position = True, dict[str, Any]()
     for page in pages:
-        if table is not None and (page.table.name != table.name or len(records) + len(page.records) > size):
-            yield Page(table, records, clean, position)
+        if table is not None and page.table.name != table.name:
+            if records:
+                yield Page(table, records, clean, position)
             records, clean = [], True
         table, clean, position = page.table, clean and page.clean, dict(page.position)
         records.extend(page.records)
+        while len(records) >= size:
+            yield Page(table, records[:size], clean, position)
+            records = records[size:]
+            clean = page.clean
     if table is not None and records:
         yield Page(table, records, clean, position)
 

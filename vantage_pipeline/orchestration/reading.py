@@ -121,7 +121,7 @@ class VantageReading(Reading):
                 return
             seen = load.distinct_seen(dataset.table)
             self.outcome.promised[table], self.outcome.seen[table] = promise.total, seen
-            if seen >= promise.total and not promise.shrank:
+            if seen >= promise.total and not promise.moved:
                 return
         promise = self._client.promises[table]
         if promise.total is not None and self.outcome.seen[table] < promise.total:

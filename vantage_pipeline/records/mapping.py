@@ -21,6 +21,8 @@ from vantage_pipeline.records.model import Cell, Page, Record, Rejection, RowBat
 from vantage_pipeline.records.rules import RULES
 
 EXTRA = "extra"
+_LONGEST_KEY = 500
+"""Characters: what an index takes, with room for another column beside it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +126,11 @@ class Mapper:
             if not key:
                 message = f"the record has no {self._key.fields[0]}, which is its key"
                 rejections.append(self._reject(record, None, "REQUIRED_FIELD_MISSING", self._key.fields[0], message))
+                without += 1
+                continue
+            if len(key) > _LONGEST_KEY:
+                message = f"expected a key of at most {_LONGEST_KEY} characters, got {cells.shown(key)}"
+                rejections.append(self._reject(record, None, "TOO_LONG", self._key.fields[0], message))
                 without += 1
                 continue
             by_key[key] = record

@@ -40,7 +40,7 @@ class Sandbox:
         self.on_request: list[Callable[[str], None]] = []
         """Called with the path before each answer, outside `lock`: what a second client does in between."""
         self.closing = threading.Event()
-        self._previous: dict[str, list[Any]] = {}
+        self._previous: dict[str, tuple[dict[str, str], list[Any] | None, list[Any] | None]] = {}
         self._listening = threading.RLock()
         self._back: threading.Timer | None = None
         self._server = Listener(("127.0.0.1", port), handler(self))
@@ -101,9 +101,16 @@ class Sandbox:
             self.requests.append(Request(path, query, status))
             exchange = Exchange(system, path, private(body) if own else body)
             if status == 200:
-                exchange.previous = self._previous.get(exchange.collection)
-                self._previous[exchange.collection] = list(exchange.records)
+                exchange.previous = self._remember(exchange, query)
             return status, exchange
+
+    def _remember(self, exchange: Exchange, query: dict[str, str]) -> list[Any] | None:
+        """The records of the last answer to another request for the same collection."""
+        asked, records, before = self._previous.get(exchange.collection, (query, None, None))
+        if asked != query:
+            before = records
+        self._previous[exchange.collection] = (query, list(exchange.records), before)
+        return before
 
     def refuse(self, path: str, query: dict[str, str], status: int) -> None:
         """Log a request that a fault answers."""

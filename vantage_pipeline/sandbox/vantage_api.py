@@ -31,6 +31,8 @@ class VantageStore:
         holders, deals = data.accounts(accounts, chance), data.funds(funds, chance)
         people = data.contacts(chance, holders)
         self.most_per_page = 500
+        self.size_step = 1
+        """Page sizes are rounded down to a multiple of it."""
         self.records: dict[str, list[Record]] = {
             "accounts": holders,
             "funds": deals,
@@ -84,6 +86,7 @@ class VantageStore:
 
     def _page(self, envelope: str, found: list[Record], page: str, per_page: str) -> tuple[int, dict[str, Any]]:
         number, size = max(1, int(page)), min(max(1, int(per_page)), self.most_per_page)
+        size = max(self.size_step, size - size % self.size_step)
         start = (number - 1) * size
         return 200, {
             "code": 0,

@@ -11,10 +11,11 @@ from __future__ import annotations
 import json
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 from urllib.parse import quote
 
@@ -33,6 +34,7 @@ _SPLIT_ABOVE = 500
 """A window with more left than this is shared with a free worker."""
 _MILLISECOND = timedelta(milliseconds=1)
 _NARROWEST = timedelta(seconds=1)
+_MODIFIED = "Modified Date"
 
 Constraint = dict[str, Any]
 
@@ -41,7 +43,7 @@ Constraint = dict[str, Any]
 class Window:
     """Records whose date field lies in ``[start, end)``; None is open."""
 
-    field: str = "Modified Date"
+    field: str = _MODIFIED
     start: datetime | None = None
     end: datetime | None = None
 
@@ -148,16 +150,11 @@ class BubbleClient:
         answer = self._list(endpoint.type_name, _within(window), sort_field=window.field)
         fresh = seen.add(answer.records)
         page = Page(dataset.table, fresh, answer.clean, {"field": window.field, "window": _shown(window)})
-        if not answer.remaining and len(answer.records) < PAGE:
+        # a full page may have others behind it, whatever `remaining` says; a watermark does not rest on its word alone
+        if not answer.remaining and (len(answer.records) < PAGE or window.field != _MODIFIED):
             return page, None, []
-        if not answer.records:
-            raise SourceProtocolError(
-                f"bubble: {endpoint.type_name}: {answer.remaining} records promised and none given; try again later"
-            )
-        last = _moment(answer.records[-1], window.field, endpoint)
-        if not answer.remaining:
-            return page, None, []
-        first = _moment(answer.records[0], window.field, endpoint)
+        moments = _moments(answer.records, window.field, endpoint)
+        first, last = moments[0], moments[-1]
         if first == last:
             ties = self._ties(endpoint, window.field, last, seen)
             merged = Page(dataset.table, [*fresh, *ties.records], page.clean and ties.clean, page.position)
@@ -178,7 +175,7 @@ class BubbleClient:
             answer = self._list(endpoint.type_name, [*exactly, *beyond], sort_field="_id")
             clean = clean and answer.clean
             found.extend(seen.add(answer.records))
-            if not answer.remaining:
+            if not answer.remaining and len(answer.records) < PAGE:
                 return _Answer(found, 0, clean)
             ids = [str(record.get("_id", "")) for record in answer.records]
             if not ids or max(ids) <= after:
@@ -242,8 +239,17 @@ class BubbleClient:
                 raise self.session.transient(
                     SourceProtocolError(f"bubble: {what}: the answer holds no list of results; try again later")
                 )
-            remaining = response.get("remaining", 0)
-            return _Answer(results, int(remaining) if isinstance(remaining, int) else 0, answer.decoded.clean)
+            told = response.get("remaining", 0)
+            remaining = int(told) if isinstance(told, int) else 0
+            trouble = _trouble(results, remaining, sort_field)
+            if trouble is not None:
+                raise self.session.transient(
+                    SourceProtocolError(
+                        f"bubble: {what}: {trouble}, so records may be missing; nothing was marked as synced; run the "
+                        f"sync again later"
+                    )
+                )
+            return _Answer(results, remaining, answer.decoded.clean)
 
         return self.session.retrying(attempt)
 
@@ -252,7 +258,7 @@ class _Seen:
     """Drops records that a reading has given already in the same version."""
 
     def __init__(self) -> None:
-        self._versions: set[tuple[object, object]] = set()
+        self._versions: set[tuple[str, str]] = set()
         self._lock = threading.Lock()
 
     def add(self, records: Sequence[Any]) -> list[Record]:
@@ -262,7 +268,7 @@ class _Seen:
                 if not isinstance(record, dict):
                     fresh.append(record)
                     continue
-                version = (record.get("_id"), str(record.get("Modified Date")))
+                version = (str(record.get("_id")), str(record.get("Modified Date")))
                 if version not in self._versions:
                     self._versions.add(version)
                     fresh.append(record)
@@ -320,18 +326,37 @@ def _iso(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _moment(record: Mapping[str, Any], field: str, endpoint: BubbleEndpoint) -> datetime:
-    value = record.get(field)
+def _trouble(records: Sequence[Any], remaining: int, field: str | None) -> str | None:
+    """Why one cannot go on from this page; None where one can."""
+    if not records and remaining > 0:
+        return f"{remaining} records promised and none given"
+    if field is None or field == "_id":
+        return None
+    moments = [moment for record in records if (moment := _moment(record, field)) is not None]
+    if any(later < earlier for earlier, later in pairwise(moments)):
+        return f"the records are not in the order of {field}"
+    return None
+
+
+def _moment(record: object, field: str) -> datetime | None:
+    """The time in a field; None where there is none: the mapping then says what is wrong with the record."""
+    value = record.get(field) if isinstance(record, dict) else None
     try:
-        if not isinstance(value, str):
-            raise ValueError
-        moment = datetime.fromisoformat(value)
-        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
     except ValueError:
+        return None
+    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
+
+
+def _moments(records: Sequence[Any], field: str, endpoint: BubbleEndpoint) -> list[datetime]:
+    """The times of a page's records, in their order; SourceProtocolError where no record has one."""
+    moments = [moment for record in records if (moment := _moment(record, field)) is not None]
+    if not moments:
         raise SourceProtocolError(
-            f"bubble: {endpoint.type_name} {record.get('_id')}: {field} is {value!r}, not a time, so the reading "
-            f"cannot go on from there; nothing was marked as synced"
-        ) from None
+            f"bubble: {endpoint.type_name}: none of {len(records)} records has a time in {field}, so the reading "
+            f"cannot go on from there; nothing was marked as synced; look at the type in the app, or ask its maker"
+        )
+    return moments
 
 
 def _shown(window: Window) -> str:

@@ -11,7 +11,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -20,7 +20,6 @@ from urllib.parse import urljoin, urlsplit
 
 import requests
 import urllib3
-from requests.adapters import HTTPAdapter
 from tenacity import RetryCallState, Retrying
 
 from vantage_pipeline.errors import (
@@ -36,11 +35,13 @@ from vantage_pipeline.errors import (
 from vantage_pipeline.records.decode import Decoded, decode
 from vantage_pipeline.settings import Settings
 from vantage_pipeline.sources.budget import RequestBudget
+from vantage_pipeline.sources.deadline import BoundedAdapter
 
 T = TypeVar("T")
 SANDBOX_HEADER = "X-Vantage-Sandbox"
 _MAX_REDIRECTS = 5
 _MAX_PAUSE = 60.0
+_NO_CLOCK_BEFORE = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 class _Transient(Exception):
@@ -107,7 +108,9 @@ class ApiSession:
         self._session.auth = _HeaderAuth(policy.headers)
         self._session.headers["Accept"] = "application/json"
         self._session.headers["User-Agent"] = "vantage-pipeline"
-        adapter = HTTPAdapter(pool_connections=1, pool_maxsize=settings.concurrency, max_retries=0)
+        adapter = BoundedAdapter(
+            settings.response_timeout, pool_connections=1, pool_maxsize=settings.concurrency, max_retries=0
+        )
         self._session.mount("http://", adapter)
         self._session.mount("https://", adapter)
         self._host = urlsplit(policy.base_url).netloc
@@ -248,8 +251,10 @@ class ApiSession:
             self.stats.requests += 1
             self.stats.by_status[str(response.status_code)] += 1
             self.stats.bytes += size
-            if self.stats.server_clock is None and "Date" in response.headers:
-                self.stats.server_clock = _http_date(response.headers["Date"])
+            if self.stats.server_clock is None:
+                told = _http_date(response.headers.get("Date", ""))
+                # a clock that is wrong by decades tells nothing of when the records changed
+                self.stats.server_clock = told if told is not None and told > _NO_CLOCK_BEFORE else None
 
     def _unreachable(self, error: BaseException, what: str) -> SourceUnreachable:
         with self._lock:
@@ -325,9 +330,16 @@ def _message_of(body: bytes) -> str:
     return ""
 
 
+def _told(error: BaseException | None) -> Iterator[str]:
+    """What an error and those behind it say."""
+    while error is not None:
+        yield str(error)
+        error = error.__cause__ or error.__context__
+
+
 def _reason(error: BaseException) -> str:
     """The cause in a few words, without addresses of objects."""
-    text = str(error)
+    text = " / ".join(_told(error))
     for words, reason in (
         ("Connection refused", "connection refused"),
         ("Name or service not known", "the host name is unknown"),
@@ -336,9 +348,9 @@ def _reason(error: BaseException) -> str:
         ("getaddrinfo failed", "the host name is unknown"),
         ("CERTIFICATE_VERIFY_FAILED", "its TLS certificate is not trusted"),
         ("Connection reset", "connection reset"),
+        ("took longer", "the response took longer than VANTAGE_PIPELINE_RESPONSE_TIMEOUT"),
         ("timed out", "timed out"),
-        ("took longer", text),
-        ("promised", f"the response was cut short: {text}"),
+        ("promised", f"the response was cut short: {error}"),
         ("IncompleteRead", "the response was cut short"),
         ("RemoteDisconnected", "the connection was closed without an answer"),
     ):

@@ -10,15 +10,17 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from vantage_pipeline.catalog.model import Dataset, VantageEndpoint
 from vantage_pipeline.errors import SettingsError, SourceProtocolError, SourceRefused
+from vantage_pipeline.records.cells import shown
 from vantage_pipeline.records.model import Page, Record
 from vantage_pipeline.settings import Settings
 from vantage_pipeline.sources.http import Answer, ApiSession, Policy
+from vantage_pipeline.sources.spans import Span, joined, overlapping
 
 EVERYTHING = date(1900, 1, 1)
 _CLIENT_HEADER = "X-com-vantageir-subscriptions-clientid"
@@ -31,20 +33,25 @@ class Promise:
     """What the API said it had, to hold the reading against. None where it did not say."""
 
     total: int | None = None
-    shrank: bool = False
-    """Whether the total went down while pages were read: what lies behind the cursor then moved up unseen."""
+    moved: bool = False
+    """Whether records moved up while pages were read, past the cursor and unseen: the total went down, or the record
+    that two neighbouring pages share was not the same in both."""
 
     def hear(self, total: object) -> None:
         if isinstance(total, int) and not isinstance(total, bool):
-            self.shrank = self.shrank or (self.total is not None and total < self.total)
+            self.moved = self.moved or (self.total is not None and total < self.total)
             self.total = total
+
+
+class _OtherSize(Exception):
+    """The API took another page size than it was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Sheet:
     """One page as received."""
 
-    number: int
+    span: Span
     records: list[Record]
     clean: bool
     more: bool
@@ -88,71 +95,90 @@ class VantageClient:
         if endpoint.style == "financials":
             yield from self._financials(dataset, endpoint)
             return
-        day = EVERYTHING if since is None else (since.astimezone(UTC) - timedelta(days=1)).date()
-        yield from self._walk(dataset, endpoint, day, promise)
+        yield from self._walk(dataset, endpoint, _day_before(since), promise)
 
     def probe(self) -> str:
         """Ask for one account, to see that address and credentials are right; gives what came back."""
-        sheet = self._sheet(VantageEndpoint(collection="Accounts", envelope="accounts"), EVERYTHING, 1, per_page=1)
+        sheet = self._sheet(VantageEndpoint(collection="Accounts", envelope="accounts"), EVERYTHING, Span(1, 1))
         return f"reachable, {sheet.total} accounts"
 
     def _walk(self, dataset: Dataset, endpoint: VantageEndpoint, day: date, promise: Promise) -> Iterator[Page]:
+        """The collection's pages, overlapping where the API takes sizes that allow it."""
+        first = self._sheet(endpoint, day, Span(1, self._settings.page_size))
+        most = first.per_page or len(first.records) or self._settings.page_size
+        first = replace(first, span=Span(1, most))
+        try:
+            yield from self._pages(dataset, endpoint, day, promise, first, overlapping(most))
+        except _OtherSize:
+            yield from self._pages(dataset, endpoint, day, promise, first, joined(most))
+
+    def _pages(
+        self,
+        dataset: Dataset,
+        endpoint: VantageEndpoint,
+        day: date,
+        promise: Promise,
+        first: _Sheet,
+        spans: Iterator[Span],
+    ) -> Iterator[Page]:
         """Pages in order while some are fetched ahead. How far ahead is known from the promised total."""
-        first = self._sheet(endpoint, day, 1)
         promise.hear(first.total)
-        size = first.per_page or len(first.records) or self._settings.page_size
-        expected = -(-first.total // size) if isinstance(first.total, int) and first.total > 0 else 1
+        expected = first.total if isinstance(first.total, int) else 0
         seen: set[str] = set()
         empty_in_a_row = 0
-        sheet, number = first, 1
+        before: _Sheet | None = None
+        sheet, asked = first, next(spans)
         pool = ThreadPoolExecutor(max_workers=self._settings.concurrency, thread_name_prefix="vantage-page")
         ahead: deque[Future[_Sheet]] = deque()
-        asked = 1
         try:
             while True:
-                while len(ahead) < self._settings.concurrency and asked < expected:
-                    asked += 1
-                    ahead.append(pool.submit(self._sheet, endpoint, day, asked, size))
+                while len(ahead) < self._settings.concurrency and asked.end < expected:
+                    asked = next(spans)
+                    ahead.append(pool.submit(self._sheet, endpoint, day, asked))
+                if sheet.per_page is not None and sheet.per_page != sheet.span.size:
+                    raise _OtherSize
                 if sheet.records:
                     empty_in_a_row = 0
-                    mark = _fingerprint(sheet.records)
-                    for _ in range(_REPEATS_BORNE):
-                        if mark not in seen:
-                            break
-                        sheet = self._sheet(endpoint, day, number, size)
-                        mark = _fingerprint(sheet.records)
-                    if mark in seen:
-                        raise SourceProtocolError(
-                            f"vantage: {endpoint.collection} page {number} repeats an earlier page, so records may be "
-                            f"missing; nothing was marked as synced; run the sync again"
-                        )
-                    seen.add(mark)
-                    yield Page(dataset.table, sheet.records, sheet.clean, {"page": number})
+                    sheet = self._unrepeated(sheet, endpoint, day, seen)
+                    yield Page(dataset.table, _beyond(before, sheet, promise), sheet.clean, {"page": sheet.span.page})
                 elif sheet.more:
                     empty_in_a_row += 1
                     if empty_in_a_row >= _EMPTY_PAGES_BORNE:
                         raise SourceProtocolError(
                             f"vantage: {endpoint.collection} promises more after {empty_in_a_row} empty pages in a "
-                            f"row (page {number}); run the sync again later"
+                            f"row (page {sheet.span.page}); run the sync again later"
                         )
-                if not sheet.more and not ahead and asked >= expected:
+                if not ahead and asked.end >= expected and not sheet.more:
                     return
-                number += 1
+                before = sheet
                 if ahead:
                     sheet = ahead.popleft().result()
                 else:
-                    asked = number
-                    sheet = self._sheet(endpoint, day, number, size)
+                    asked = next(spans)
+                    sheet = self._sheet(endpoint, day, asked)
                 promise.hear(sheet.total)
-                if not sheet.records and not sheet.more and number >= expected:
-                    return
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
-    def _sheet(self, endpoint: VantageEndpoint, day: date, number: int, per_page: int | None = None) -> _Sheet:
+    def _unrepeated(self, sheet: _Sheet, endpoint: VantageEndpoint, day: date, seen: set[str]) -> _Sheet:
+        """The page, asked for again where it is an earlier one once more."""
+        for _ in range(_REPEATS_BORNE):
+            if _fingerprint(sheet.records) not in seen:
+                break
+            sheet = self._sheet(endpoint, day, sheet.span)
+        mark = _fingerprint(sheet.records)
+        if mark in seen:
+            raise SourceProtocolError(
+                f"vantage: {endpoint.collection} page {sheet.span.page} repeats an earlier page, so records may be "
+                f"missing; nothing was marked as synced; run the sync again"
+            )
+        seen.add(mark)
+        return sheet
+
+    def _sheet(self, endpoint: VantageEndpoint, day: date, span: Span) -> _Sheet:
         path = f"/api/{endpoint.collection}/GetbyDate/{day:%Y%m%d}"
-        query = {"page": str(number), "per_page": str(per_page or self._settings.page_size)}
-        what = f"{endpoint.collection} page {number} since {day}"
+        query = {"page": str(span.page), "per_page": str(span.size)}
+        what = f"{endpoint.collection} page {span.page} since {day}"
 
         def attempt() -> _Sheet:
             answer = self.session.get(path, params=query, what=what)
@@ -161,13 +187,13 @@ class VantageClient:
                 more, asked = context.get("has_more_page"), context.get("page")
             else:
                 more, asked = False, None
-            if isinstance(asked, int) and asked != number:
+            if isinstance(asked, int) and asked != span.page:
                 raise self.session.transient(
                     SourceProtocolError(f"vantage: {what}: page {asked} came instead; run the sync again")
                 )
             size = context.get("per_page")
             return _Sheet(
-                number=number,
+                span=span,
                 records=records,
                 clean=answer.decoded.clean,
                 more=more is True or str(more).lower() == "true",
@@ -184,7 +210,9 @@ class VantageClient:
         envelope = answer.decoded.value
         if not isinstance(envelope, dict):
             raise self.session.transient(
-                SourceProtocolError(f"vantage: {what}: expected an object, got {type(envelope).__name__}")
+                SourceProtocolError(
+                    f"vantage: {what}: expected an object, got a {type(envelope).__name__}; run the sync again later"
+                )
             )
         code = envelope.get("code", 0)
         told = str(envelope.get("message", ""))[:200]
@@ -192,7 +220,9 @@ class VantageClient:
             raise SourceRefused(f"vantage: {what}: code 401 ({told}); {self.session.policy.refusal_hint}")
         if code not in (0, "0"):
             raise self.session.transient(
-                SourceProtocolError(f"vantage: {what}: the API answered code {code} ({told}) under HTTP 200")
+                SourceProtocolError(
+                    f"vantage: {what}: the API answered code {code} ({told}) under HTTP 200; run the sync again later"
+                )
             )
         records = envelope.get(endpoint.envelope)
         if records is None and endpoint.envelope in envelope:
@@ -201,7 +231,7 @@ class VantageClient:
             raise self.session.transient(
                 SourceProtocolError(
                     f"vantage: {what}: the answer has no list {endpoint.envelope!r} "
-                    f"(it has {', '.join(sorted(map(str, envelope)))[:200]})"
+                    f"(it has {', '.join(sorted(map(str, envelope)))[:200]}); run the sync again later"
                 )
             )
         context = envelope.get("page_context")
@@ -212,7 +242,7 @@ class VantageClient:
         funds = VantageEndpoint(collection="Funds", envelope="funds")
         ids: list[str] = []
         for page in self._walk(dataset, funds, EVERYTHING, Promise()):
-            ids.extend(str(record["fund_id"]) for record in page.records if record.get("fund_id") is not None)
+            ids.extend(_fund_id(record) for record in page.records)
         today = datetime.now(UTC).date()
         distinct = sorted(set(ids))
         pool = ThreadPoolExecutor(max_workers=self._settings.concurrency, thread_name_prefix="vantage-fund")
@@ -242,6 +272,37 @@ class VantageClient:
             return Page(dataset.table, records, answer.decoded.clean, {"fund_id": fund_id})
 
         return self.session.retrying(attempt)
+
+
+def _day_before(since: datetime | None) -> date:
+    """The day to ask for: one more than needed, and none before the first that the API knows."""
+    if since is None or since.astimezone(UTC).date() <= EVERYTHING:
+        return EVERYTHING
+    return (since.astimezone(UTC) - timedelta(days=1)).date()
+
+
+def _beyond(before: _Sheet | None, sheet: _Sheet, promise: Promise) -> list[Record]:
+    """A page's records without those that the page before it had, too; all of them where the two do not fit."""
+    if before is None or len(before.records) < before.span.size:
+        return sheet.records
+    shared = before.span.end - sheet.span.start
+    if shared <= 0:
+        return sheet.records
+    if sheet.records[:shared] != before.records[-shared:]:
+        promise.moved = True
+        return sheet.records
+    return sheet.records[shared:]
+
+
+def _fund_id(record: object) -> str:
+    """The id by which a fund's figures are asked for; a fund without one would be passed over in silence."""
+    value = record.get("fund_id") if isinstance(record, dict) else None
+    if not isinstance(value, (str, int)) or isinstance(value, bool) or value == "":
+        raise SourceProtocolError(
+            f"vantage: Funds has a record whose fund_id is {shown(value)}, so its financials cannot be asked for; "
+            f"nothing was marked as synced; mend the fund in Vantage and run the sync again"
+        )
+    return str(value)
 
 
 def _fingerprint(records: list[Record]) -> str:

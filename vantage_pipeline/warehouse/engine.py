@@ -84,6 +84,9 @@ def connect(url: str) -> Connection:
             application_name="vantage-pipeline",
             connect_timeout=_CONNECT_SECONDS,
             keepalives_idle=30,
+            keepalives_interval=10,
+            keepalives_count=3,
+            tcp_user_timeout=60_000,
             options="-c timezone=UTC -c datestyle=ISO -c client_min_messages=warning",
         )
     except psycopg2.OperationalError as error:

@@ -13,7 +13,6 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 import psycopg2
-from psycopg2 import errorcodes
 from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
 
@@ -21,7 +20,18 @@ from vantage_pipeline.catalog.model import Resource, Table
 from vantage_pipeline.errors import DatabaseUnreachable, PipelineError, TooManyRejections, WarehouseError
 from vantage_pipeline.records.mapping import ColumnType
 from vantage_pipeline.records.model import Rejection, RowBatch
-from vantage_pipeline.warehouse import deletion, guard, locks, pending, quarantine, sightings, staging, state, tables
+from vantage_pipeline.warehouse import (
+    deletion,
+    guard,
+    locks,
+    pending,
+    quarantine,
+    refusals,
+    sightings,
+    staging,
+    state,
+    tables,
+)
 from vantage_pipeline.warehouse.crash_points import reached
 from vantage_pipeline.warehouse.guard import HeldBack
 from vantage_pipeline.warehouse.load_report import LoadOptions, LoadReport
@@ -29,7 +39,6 @@ from vantage_pipeline.warehouse.merge import Difference, Merge, MergeCounts
 from vantage_pipeline.warehouse.state import Run
 
 T = TypeVar("T")
-_RETRIED = frozenset((errorcodes.SERIALIZATION_FAILURE, errorcodes.DEADLOCK_DETECTED, errorcodes.LOCK_NOT_AVAILABLE))
 _TRIES = 4
 
 
@@ -44,10 +53,10 @@ class Load:
         options: LoadOptions | None = None,
     ) -> None:
         self._connect = connect
-        self._connection = connect()
+        self._options = options or LoadOptions()
+        self._connection = self._open()
         self._resource = resource
         self._run = run
-        self._options = options or LoadOptions()
         self._merges: dict[str, Merge] = {}
         self._types: dict[str, dict[str, ColumnType]] = {}
         self._quarantined_keys: dict[str, set[str]] = {}
@@ -69,19 +78,20 @@ class Load:
             SyncAlreadyRunning: another sync of the resource runs.
             MigrationsMissing: the resource's tables are not as a sync needs them.
         """
-        locks.acquire(self._connection, self._resource.state, wait_seconds=self._options.lock_wait_seconds)
-        reached("begin.locked")
-        self.report.watermark_before = state.watermark(self._connection, self._resource.state)
-        for dataset in self._resource.datasets:
-            self._prepare(dataset.table)
-        with self._connection.cursor() as cursor:
-            state.keep_changes(cursor, wanted=self._options.change_history)
-            state.announce(cursor, self._run, {"watermark_before": self.report.watermark_before})
-            if not self.dry_run:
-                state.start(cursor, self._resource.state)
-        reached("begin.written")
-        self._commit()
-        reached("begin.committed")
+        with refusals.explaining(self._resource.state):
+            locks.acquire(self._connection, self._resource.state, wait_seconds=self._options.lock_wait_seconds)
+            reached("begin.locked")
+            self.report.watermark_before = state.watermark(self._connection, self._resource.state)
+            for dataset in self._resource.datasets:
+                self._prepare(dataset.table)
+            with self._connection.cursor() as cursor:
+                state.keep_changes(cursor, wanted=self._options.change_history)
+                state.announce(cursor, self._run, {"watermark_before": self.report.watermark_before})
+                if not self.dry_run:
+                    state.start(cursor, self._resource.state)
+            reached("begin.written")
+            self._commit()
+            reached("begin.committed")
 
     def types(self, table: Table) -> dict[str, ColumnType]:
         """The table's column types in this database, for the mapping."""
@@ -93,6 +103,8 @@ class Load:
     ) -> MergeCounts:
         """Merge one batch, with everything that belongs to it, in one transaction.
 
+        A row that PostgreSQL refuses is looked for by halving, and goes into quarantine; the others go in without it.
+
         Args:
             batch: the rows and rejections of one table.
             position: where the reading stands, for the checkpoint.
@@ -101,16 +113,28 @@ class Load:
         Raises:
             TooManyRejections: the share of rejected records is past the limit; what was good stays.
         """
+        try:
+            return self._write(batch, position, resource)
+        except WarehouseError as error:
+            if not len(batch) or not refusals.of_the_data(error):
+                raise
+            if len(batch) == 1:
+                return self._write(refusals.refused(batch, error), position, resource)
+        counts = MergeCounts()
+        for half in refusals.halves(batch):
+            counts = counts + self.write(half, position=position, resource=resource)
+        return counts
+
+    def _write(self, batch: RowBatch, position: Mapping[str, Any] | None, resource: Resource | None) -> MergeCounts:
         own = resource is None or resource.state == self._resource.state
         owner = resource or self._resource
         self._prepare(batch.table)
-        self._fields.setdefault(batch.table.name, Counter()).update(batch.fields)
 
         def attempt(cursor: Cursor) -> tuple[MergeCounts, list[Rejection], list[HeldBack], list[Difference], int]:
             staging.fill(cursor, batch)
             reached("batch.staged")
             merge = self._merges[batch.table.name]
-            rejections = [*batch.rejections, *self._foreign(cursor, merge, batch)]
+            rejections = [*batch.rejections, *refusals.foreign(cursor, merge, batch)]
             held = guard.clearings(cursor, merge, batch, self._options, run_id=self._run.run_id, resource=owner.state)
             columns = [item.column for item in held]
             differences = (
@@ -130,6 +154,7 @@ class Load:
             return counts, rejections, held, differences, filled
 
         counts, rejections, held, differences, filled = self._transaction("batch", attempt)
+        self._fields.setdefault(batch.table.name, Counter()).update(batch.fields)
         self._count(batch, counts, rejections, own=own)
         self.report.held_back.extend(held)
         self.report.links_filled += filled
@@ -140,13 +165,14 @@ class Load:
 
     def distinct_seen(self, table: Table) -> int:
         """How many different keys of `table` this load has seen, rejected ones included."""
-        with self._connection.cursor() as cursor:
+        with refusals.explaining(self._resource.state), self._connection.cursor() as cursor:
             return deletion.count_seen(cursor, table)
 
     def mark_deleted(self, table: Table) -> int:
         """Mark the rows whose keys this load has not seen. Only after a complete reading of everything."""
 
         def attempt(cursor: Cursor) -> tuple[int, HeldBack | None]:
+            quarantine.resolve_unseen(cursor, resource=self._resource.state, table=table.name)
             return deletion.mark_missing(
                 cursor, table, self._options, run_id=self._run.run_id, resource=self._resource.state
             )
@@ -220,7 +246,7 @@ class Load:
                 self._connection.rollback()
                 self._record_failure(errors)
             except psycopg2.Error:
-                self._connection = self._connect()
+                self._connection = self._open()
                 self._record_failure(errors)
         except (psycopg2.Error, DatabaseUnreachable):
             # the run-status sensor records it once the database is back
@@ -240,6 +266,16 @@ class Load:
             pass
         finally:
             self._connection.close()
+
+    def _open(self) -> Connection:
+        """A connection that waits so long, and no longer, for rows and tables that others hold."""
+        connection = self._connect()
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT set_config('lock_timeout', %s, false)", (f"{round(self._options.table_lock_seconds * 1000)}ms",)
+            )
+        connection.commit()
+        return connection
 
     def _record_failure(self, errors: Sequence[Mapping[str, Any]]) -> None:
         if self.dry_run:
@@ -283,9 +319,9 @@ class Load:
                 return result
             except psycopg2.Error as error:
                 self._roll_back()
-                if remaining and error.pgcode in _RETRIED:
+                if remaining and error.pgcode in refusals.AGAIN:
                     continue
-                raise _explained(error, self._resource.state) from error
+                raise refusals.explained(error, self._resource.state) from error
             except BaseException:
                 self._roll_back()
                 raise
@@ -311,26 +347,6 @@ class Load:
         cursor.execute("SELECT EXISTS (SELECT 1 FROM vantage_pending_links WHERE table_name = %s)", (table.name,))
         row = cursor.fetchone()
         return bool(row and row[0])
-
-    def _foreign(self, cursor: Cursor, merge: Merge, batch: RowBatch) -> list[Rejection]:
-        """Rejections for keys that another source owns in the table."""
-        taken = set(merge.of_another_owner(cursor))
-        if not taken:
-            return []
-        keys = batch.columns[batch.table.key]
-        field_name = batch.table.column(batch.table.key).fields[0]
-        return [
-            Rejection.of(
-                batch.table.name,
-                str(key),
-                "OWNED_BY_ANOTHER_SOURCE",
-                field_name,
-                f"a row of another source has the {batch.table.key} {key!r}; it stays as it is",
-                record,
-            )
-            for key, record in zip(keys, batch.records, strict=True)
-            if key in taken
-        ]
 
     def _settle_quarantine(
         self, cursor: Cursor, owner: Resource, batch: RowBatch, rejections: Sequence[Rejection]
@@ -387,13 +403,3 @@ class Load:
                 f"{self._options.max_rejected_share:.1%}; the first: {report.rejections[0].message}. What was good is "
                 f"in the table; look at them with: vantage-pipeline quarantine list"
             )
-
-
-def _explained(error: psycopg2.Error, resource: str) -> WarehouseError:
-    first = str(error).strip().split("\n")[0]
-    if isinstance(error, (psycopg2.OperationalError, psycopg2.InterfaceError)) and not error.pgcode:
-        return DatabaseUnreachable(
-            f"{resource}: the connection to the database was lost ({first}); what was committed stays; "
-            f"run the sync again when the database is back"
-        )
-    return WarehouseError(f"{resource}: PostgreSQL refused a batch ({error.pgcode}): {first}")

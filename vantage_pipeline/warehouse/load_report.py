@@ -17,6 +17,8 @@ class LoadOptions:
 
     dry_run: bool = False
     lock_wait_seconds: float = 0
+    table_lock_seconds: float = 30
+    """How long one transaction waits for rows or tables that others hold; it is tried four times."""
     max_rejected_share: float = 0.01
     max_rejected_records: int = 10
     clear_share: float = 0.9

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor
 from psycopg2.extras import execute_values
 
@@ -21,6 +22,12 @@ SET code = excluded.code, field = excluded.field, message = excluded.message, re
 _RESOLVE = """
 UPDATE vantage_quarantine SET resolved_at = now(), resolution = %s
 WHERE resource = %s AND table_name = %s AND resolved_at IS NULL AND record_key = ANY(%s)
+"""
+
+_RESOLVE_UNSEEN = """
+UPDATE vantage_quarantine q SET resolved_at = now(), resolution = 'no longer in the source'
+WHERE q.resource = %s AND q.table_name = %s AND q.resolved_at IS NULL
+  AND NOT EXISTS (SELECT 1 FROM {seen} s WHERE s.key = q.record_key)
 """
 
 
@@ -43,3 +50,8 @@ def open_keys(cursor: Cursor, *, resource: str, table: str) -> set[str]:
 def resolve(cursor: Cursor, *, resource: str, table: str, keys: Sequence[str], how: str) -> None:
     """Close the entries of `keys`."""
     cursor.execute(_RESOLVE, (how, resource, table, list(keys)))
+
+
+def resolve_unseen(cursor: Cursor, *, resource: str, table: str) -> None:
+    """Close the entries whose record this session has not seen. Only after a complete reading of everything."""
+    cursor.execute(sql.SQL(_RESOLVE_UNSEEN).format(seen=sql.Identifier(f"seen_{table}")), (resource, table))
