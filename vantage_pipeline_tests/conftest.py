@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -39,12 +40,17 @@ class Finished(NamedTuple):
 
 
 @pytest.fixture(scope="session")
-def state_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The session's ``.vantage/``. Real and sandbox data share its one server, to spare the tests a second."""
-    folder = tmp_path_factory.mktemp("state")
-    (folder / "live").mkdir()
-    (folder / "sandbox").symlink_to("live")
-    return folder
+def state_dir() -> Iterator[Path]:
+    """The session's ``.vantage/``. Real and sandbox data share its one server, to spare the tests a second.
+
+    Not below pytest's own folder: the next session's start closes that to all but root, and as root, the server runs
+    as another user.
+    """
+    with tempfile.TemporaryDirectory(prefix="vantage-tests-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        (folder / "live").mkdir()
+        (folder / "sandbox").symlink_to("live")
+        yield folder
 
 
 @pytest.fixture(scope="session")

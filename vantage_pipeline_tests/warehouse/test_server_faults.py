@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import psutil
 import pytest
@@ -25,9 +26,9 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="kills processes by sign
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
+def server(state_dir: Path) -> Iterator[EmbeddedServer]:
     """A server of these tests' own, which they may kill."""
-    made = EmbeddedServer(tmp_path_factory.mktemp("own") / "pg")
+    made = EmbeddedServer(state_dir / "own" / "pg")
     yield made
     made.stop()
 
