@@ -108,6 +108,19 @@ def test_a_refused_record_waits_in_quarantine_until_it_arrives_well(pipeline: Pi
     assert pipeline.database.scalar("SELECT count(*) FROM investors") == 60
 
 
+def test_a_refused_record_that_the_source_no_longer_has_leaves_the_quarantine(pipeline: Pipeline) -> None:
+    accounts = pipeline.sandbox.vantage.records["accounts"]
+    accounts[0]["investor_name"] = None
+    pipeline.sync("accounts")
+    del accounts[0]
+    pipeline.sync("accounts")
+    assert pipeline.database.scalar("SELECT count(*) FROM vantage_quarantine WHERE resolved_at IS NULL") == 1
+    pipeline.sync("accounts", full=True)
+    assert pipeline.database.rows("SELECT record_key, resolution FROM vantage_quarantine") == [
+        ("10001", "gone from the source")
+    ]
+
+
 def test_too_many_rejections_fail_the_sync_and_keep_what_was_good(pipeline: Pipeline) -> None:
     for account in pipeline.sandbox.vantage.records["accounts"][:12]:
         account["main_phone"] = "1"
