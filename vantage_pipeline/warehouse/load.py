@@ -144,8 +144,7 @@ class Load:
             counts = merge.run(cursor, held=columns)
             if counts.dangling or self._has_pending(cursor, batch.table):
                 merge.note_pending(cursor, resource=owner.state, run_id=self._run.run_id)
-            waiting = pending.waiting_for(cursor, batch.table.name)
-            filled = pending.fill_in(cursor, waiting) if waiting else 0
+            filled = pending.complete(cursor, batch.table, resource=owner.state, run_id=self._run.run_id)
             self._settle_quarantine(cursor, owner, batch, rejections)
             if own:
                 deletion.mark_seen(cursor, batch, rejections)

@@ -9,6 +9,17 @@ from psycopg2.extensions import cursor as Cursor
 
 from vantage_pipeline import catalog
 from vantage_pipeline.catalog.model import Column, Link, Table
+from vantage_pipeline.warehouse import aliases
+
+
+def complete(cursor: Cursor, table: Table, *, resource: str, run_id: str) -> int:
+    """Complete the links of other rows that lead to, or through, what was just staged and merged; gives how many."""
+    waiting = waiting_for(cursor, table.name)
+    filled = fill_in(cursor, waiting) if waiting else 0
+    moved = aliases.follow(cursor, table, staged=True, resource=resource, run_id=run_id)
+    for through in {child.name: child for child, _, _ in waiting if filled and child.name != table.name}.values():
+        moved += aliases.follow(cursor, through, staged=False, resource=resource, run_id=run_id)
+    return filled + moved
 
 
 def waiting_for(cursor: Cursor, table: str) -> list[tuple[Table, Column, Link]]:
