@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo dev test lint bench clean lock env
+.PHONY: demo dev test lint bench torture clean lock env
 .DEFAULT_GOAL := demo
 
 env: $(STAMP)
@@ -36,6 +36,11 @@ test: lint
 
 bench: $(STAMP)
 	$(BIN)/python -m bench
+
+# for as long as asked: make torture MINUTES=10 [HISTORIES=3000] [SEED=n] [PROCESSES=2]
+torture: $(STAMP)
+	$(BIN)/python -m vantage_pipeline_tests.torture $(if $(MINUTES),--minutes $(MINUTES)) \
+		$(if $(HISTORIES),--histories $(HISTORIES)) $(if $(SEED),--seed $(SEED)) $(if $(PROCESSES),--processes $(PROCESSES))
 
 clean:
 	-test ! -x $(BIN)/vantage-pipeline || $(BIN)/vantage-pipeline stop

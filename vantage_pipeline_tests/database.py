@@ -9,6 +9,7 @@ from typing import Any
 
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
+from psycopg2.extensions import cursor as Cursor
 
 from vantage_pipeline.warehouse import engine
 from vantage_pipeline.warehouse.embedded import EmbeddedServer
@@ -44,6 +45,10 @@ class Database:
         """The first column of the first row; None without one."""
         found = self.rows(query, params)
         return found[0][0] if found else None
+
+    def cursor(self) -> Cursor:
+        """A cursor of that connection, for statements composed of identifiers."""
+        return self._open().cursor()
 
     def close(self) -> None:
         if self._connection is not None:

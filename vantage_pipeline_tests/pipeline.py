@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from psycopg2.extensions import connection as Connection
+
 from vantage_pipeline import catalog
 from vantage_pipeline.orchestration.bubble_reading import BubbleReading
 from vantage_pipeline.orchestration.config import Mode, SyncConfig
@@ -34,6 +36,10 @@ def settings_for(sandbox: Sandbox, **changes: Any) -> Settings:
     return Settings(**values)
 
 
+class Killed(BaseException):
+    """Stands for SIGKILL within a test's process: the load gets no chance to say that it failed."""
+
+
 class Pipeline:
     """Syncs resources from a sandbox into a database, as the IO manager does, without Dagster around it."""
 
@@ -41,7 +47,25 @@ class Pipeline:
         self.sandbox, self.database = sandbox, database
         self.changes: dict[str, Any] = {}
         self.reading: Reading | None = None
+        self.load: Load | None = None
         self._runs = 0
+        self._settings: tuple[dict[str, Any], Settings] | None = None
+
+    @property
+    def settings(self) -> Settings:
+        """The settings with `changes`, made anew when those change."""
+        if self._settings is None or self._settings[0] != self.changes:
+            self._settings = dict(self.changes), settings_for(self.sandbox, **self.changes)
+        return self._settings[1]
+
+    def connect(self) -> Connection:
+        """The load's connection to the database."""
+        return engine.connect(self.database.url)
+
+    @property
+    def run_id(self) -> str:
+        """Of the latest run."""
+        return f"run-{self._runs}"
 
     def sync(
         self,
@@ -54,7 +78,7 @@ class Pipeline:
         **config: Any,
     ) -> LoadReport:
         resource = catalog.find(name)
-        settings = settings_for(self.sandbox, **self.changes)
+        settings = self.settings
         chosen = SyncConfig(mode=Mode.FULL if full else Mode.INCREMENTAL, **config)
         reading: Reading
         if resource.derivation:
@@ -67,12 +91,16 @@ class Pipeline:
         self._runs += 1
         self.reading = reading
         load = Load(
-            lambda: engine.connect(self.database.url), resource, Run(f"run-{self._runs}", reading.partition_key),
+            self.connect, resource, Run(self.run_id, reading.partition_key),
             options or LoadOptions(dry_run=chosen.dry_run, allow_clearing=frozenset(chosen.allow_clear)),
         )  # fmt: skip
+        self.load = load
         try:
             load.begin()
             return load.finish(watermark=reading.fill(load, None))
+        except Killed:
+            load.connection.close()
+            raise
         except BaseException as error:
             load.fail([{"code": getattr(error, "code", "ERROR"), "message": str(error)}])
             raise

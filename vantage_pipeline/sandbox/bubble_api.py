@@ -111,6 +111,7 @@ class BubbleStore:
         """(type, field) that a privacy rule hides."""
         self.denied: set[str] = set()
         """Types that the token may not read."""
+        self.most_per_page = _MOST
         self._sorted: dict[tuple[str, str], list[tuple[Any, str]]] = {}
 
     def put(self, type_name: str, record: Record, *, touch: bool = True) -> Record:
@@ -180,7 +181,7 @@ class BubbleStore:
         elif descending:
             found = list(found)[::-1]
         cursor = max(0, int(query.get("cursor", "0")))
-        limit = min(max(0, int(query.get("limit", "100"))), _MOST)
+        limit = min(max(0, int(query.get("limit", "100"))), self.most_per_page)
         reachable = min(len(found), _BEHIND_ONE_QUERY)
         page = [self._shown(name, record) for record in found[cursor : min(cursor + limit, reachable)]]
         body: dict[str, Any] = {"cursor": cursor, "results": page, "count": len(page)}

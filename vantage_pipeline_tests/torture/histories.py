@@ -1,0 +1,34 @@
+"""Runs histories in this process, by a seed: the same ones for the same seed, whatever ran before."""
+
+from __future__ import annotations
+
+from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from vantage_pipeline_tests.torture.machine import STEPS, Convergence
+from vantage_pipeline_tests.torture.world import World
+
+
+def run(world: World, *, number: int, histories: int, shrink: bool = True, report_all: bool = False) -> None:
+    """Run `histories` histories of seed `number`.
+
+    Raises:
+        AssertionError: something did not hold; its notes tell the history, as short as it could be made.
+    """
+    machine = type("Convergence", (Convergence,), {"world": world})
+    phases = (Phase.generate, Phase.shrink) if shrink else (Phase.generate,)
+    run_state_machine_as_test(
+        seed(number)(machine),
+        settings=settings(
+            max_examples=histories,
+            stateful_step_count=STEPS + 2,
+            deadline=None,
+            database=None,
+            derandomize=False,
+            phases=phases,
+            print_blob=True,
+            report_multiple_bugs=report_all,
+            suppress_health_check=list(HealthCheck),
+        ),
+        _min_steps=STEPS + 1,
+    )
