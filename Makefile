@@ -5,6 +5,10 @@ PYTHON ?= $(shell for v in 3.11 3.12 3.13 3.14 3; do \
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+BENCH_VENV := .venv-bench
+BENCH_BIN := $(BENCH_VENV)/bin
+BENCH_STAMP := $(BENCH_VENV)/.installed
+BENCH ?=
 
 .PHONY: demo dev test lint bench torture clean lock env
 .DEFAULT_GOAL := demo
@@ -34,8 +38,16 @@ lint: $(STAMP)
 test: lint
 	$(BIN)/python -m pytest
 
-bench: $(STAMP)
-	$(BIN)/python -m bench
+# what the benchmarks compare with has an environment of its own: make bench BENCH="A D --rounds 5"
+bench: $(BENCH_STAMP)
+	$(BENCH_BIN)/python -m bench $(BENCH)
+
+$(BENCH_STAMP): bench/requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer with venv is needed (Debian: apt-get install python3-venv)"; exit 2; }
+	@$(BENCH_BIN)/python -c '' 2>/dev/null || { rm -rf $(BENCH_VENV) && $(PYTHON) -m venv $(BENCH_VENV); }
+	@echo "Installing the locked packages of the benchmarks into $(BENCH_VENV) (about a minute, once) ..."
+	$(BENCH_BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r bench/requirements.lock
+	@touch $(BENCH_STAMP)
 
 # for as long as asked: make torture MINUTES=10 [HISTORIES=3000] [SEED=n] [PROCESSES=2]
 torture: $(STAMP)
@@ -44,9 +56,11 @@ torture: $(STAMP)
 
 clean:
 	-test ! -x $(BIN)/vantage-pipeline || $(BIN)/vantage-pipeline stop
-	rm -rf $(VENV) .vantage logs .logs_queue storage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(BENCH_VENV) .vantage logs .logs_queue storage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 lock: $(STAMP)
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --universal --generate-hashes --no-header --no-annotate \
 		--python-version 3.11 --extra dev pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --universal --generate-hashes --no-header --no-annotate \
+		--python-version 3.11 --extra bench pyproject.toml -o bench/requirements.lock

@@ -1,1 +1,1 @@
-"""Benchmarks: this project beside a loader that does the least possible work, in one go."""
+"""Benchmarks: this project beside the floor and the alternatives, in one go (``python -m bench``)."""

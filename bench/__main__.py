@@ -1,85 +1,77 @@
-"""``make bench``: both sides alternate in one go; medians and ratios are printed."""
+"""``python -m bench [A B C ...]``: the comparisons, in one go."""
 
 from __future__ import annotations
 
 import argparse
-import os
-import platform
-import statistics
+import importlib.util
 import sys
-import tempfile
 import time
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from typing import Any
 
-from bench import floor
-from bench.source import serving
-from vantage_pipeline import catalog
-from vantage_pipeline.orchestration.config import Mode, SyncConfig
-from vantage_pipeline.orchestration.reading import VantageReading
-from vantage_pipeline.settings import Settings
-from vantage_pipeline.warehouse import engine
-from vantage_pipeline.warehouse.embedded import stop
-from vantage_pipeline.warehouse.load import Load
-from vantage_pipeline.warehouse.state import Run
+from bench import plots, report
+from bench.comparisons import LETTERS, compare
+from bench.findings import Findings, aligned
+from bench.ground import ROOT, temporary_ground
+from bench.runner import Bench, Scale
+
+_RESULTS = ROOT / "bench" / "results" / "latest.json"
 
 
 def _say(line: str) -> None:
-    sys.stdout.write(line + "\n")
+    sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 
 
-def _seconds(work: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Compare this project with the alternatives.")
+    parser.add_argument("letters", nargs="*", metavar="LETTER", help=f"of {', '.join(LETTERS)}; none means all")
+    parser.add_argument("--rounds", type=int, help="how often each side does each job (3, or 1 with --quick)")
+    parser.add_argument("--quick", action="store_true", help="smaller sizes: a look, not a result")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="save the results there and nowhere else")
+    parser.add_argument("--render", action="store_true", help="only write page and pictures from what was saved")
+    options = parser.parse_args()
+    if wrong := [letter for letter in options.letters if letter.upper() not in LETTERS]:
+        parser.error(f"there is no comparison {', '.join(wrong)}; choose from {', '.join(LETTERS)}")
+    return options
 
 
-def _ours(settings: Settings, url: str, name: str, number: int) -> str:
-    resource = catalog.find(name)
-    reading = VantageReading(resource, settings, SyncConfig(mode=Mode.FULL))
-    load = Load(lambda: engine.connect(url), resource, Run(f"bench-{name}-{number}"))
-    load.begin()
-    counts = load.finish(watermark=reading.fill(load, None)).counts
-    reading.close()
-    return f"{counts.created} created, {counts.updated} updated, {counts.unchanged} unchanged"
+def _publish(file: Path) -> None:
+    """The page and, where matplotlib is there, its pictures."""
+    report.render(file)
+    if importlib.util.find_spec("matplotlib") is None:
+        _say("The pictures are left as they are: matplotlib is not installed (make bench installs it).")
+    else:
+        plots.draw(report.load(file), report.PAGE.parent)
 
 
 def main() -> None:
-    """Run comparison A: a first load of cash flows, and the same again unchanged."""
-    parser = argparse.ArgumentParser(prog="python -m bench")
-    parser.add_argument("--records", type=int, default=137_862)
-    parser.add_argument("--rounds", type=int, default=3)
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, serving(options.records) as address:
-        values: dict[str, Any] = {
-            "VANTAGE_API_BASE_URL": address, "VANTAGE_AUTH_TOKEN": "bench", "VANTAGE_CLIENT_ID": "bench",
-            "state_dir": Path(folder),
-        }  # fmt: skip
-        settings = Settings(**values)
-        url = engine.database_url(settings)
-        connection = engine.connect(url)
-        for number, name in enumerate(("accounts", "funds")):
-            _ours(settings, url, name, number)
-        times: dict[str, list[float]] = {}
-        _say(f"{platform.machine()}, {os.cpu_count()} cores, PostgreSQL {connection.server_version // 10_000}")
-        for number in range(options.rounds):
-            with connection.cursor() as cursor:
-                cursor.execute("DROP TABLE IF EXISTS floor; TRUNCATE transactions CASCADE")
-            connection.commit()
-            for kind in ("first", "unchanged"):
-                spent = _seconds(lambda: floor.load(address, options.records, connection))
-                times.setdefault(f"floor {kind}", []).append(spent)
-                run = 2 * number + (kind == "unchanged")
-                spent = _seconds(partial(_ours, settings, url, "cashflows", run))
-                times.setdefault(f"ours {kind}", []).append(spent)
-        for kind in ("first", "unchanged"):
-            ours, least = (statistics.median(times[f"{side} {kind}"]) for side in ("ours", "floor"))
-            _say(f"{options.records} cash flows, {kind}: {ours:.2f} s, floor {least:.2f} s, ratio {ours / least:.2f}")
-        connection.close()
-        stop(settings)
+    """Run the comparisons, print their tables, save the results. A quick look is saved only where --json says so."""
+    options = _arguments()
+    if options.render:
+        _publish(options.json or _RESULTS)
+        return
+    scale = Scale.QUICK if options.quick else Scale.FULL
+    file = options.json or (None if options.quick else _RESULTS)
+    rounds = options.rounds or (1 if options.quick else 3)
+    findings: dict[str, Findings] = {}
+    with temporary_ground() as ground:
+        about = report.machine(ground)
+        _say(", ".join(f"{name} {value}" for name, value in about.items()))
+        bench = Bench(ground, scale, rounds, say=_say)
+        for letter in [letter.upper() for letter in options.letters] or list(LETTERS):
+            began = time.monotonic()
+            found = findings[letter] = compare(letter, bench)
+            _say(f"\n{letter}: {found.title} ({time.monotonic() - began:.0f} s, load average {found.load})")
+            _say(aligned(found.table()))
+            if found.bounds:
+                _say(f"\n{aligned(found.bounds_table())}")
+            for note in found.notes:
+                _say(note)
+            _say("")
+            if file is not None:
+                report.save(file, about, {letter: found})
+    if file == _RESULTS:
+        _publish(file)
 
 
 if __name__ == "__main__":

@@ -5,32 +5,49 @@ from __future__ import annotations
 import re
 import tomllib
 
+import pytest
+
 from vantage_pipeline.settings import Settings
 from vantage_pipeline_tests.conftest import ROOT
 
 _PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-_DIRECT = {
-    re.split(r"[<>=!~\[; ]", wanted)[0]
-    for wanted in (*_PROJECT["dependencies"], *_PROJECT["optional-dependencies"]["dev"])
-}
-_LOCK = (ROOT / "requirements.lock").read_text()
+
+
+def _names(*extras: str) -> set[str]:
+    """The packages that the project itself names: what it always needs, and what the extras add."""
+    wanted = [
+        *_PROJECT["dependencies"],
+        *(line for extra in extras for line in _PROJECT["optional-dependencies"][extra]),
+    ]
+    return {re.split(r"[<>=!~\[; ]", line)[0] for line in wanted}
+
+
+_LOCKS = {"requirements.lock": _names("dev"), "bench/requirements.lock": _names("bench")}
 
 
 def test_each_dependency_is_explained() -> None:
     rows = re.findall(r"^\| ([^|]+) \|", (ROOT / "docs/dependencies.md").read_text(), re.MULTILINE)
     explained = [name for row in rows for name in row.split(", ")]
-    assert sorted(name for name in explained if name not in ("package", "---")) == sorted(_DIRECT)
+    assert sorted(name for name in explained if name not in ("package", "---")) == sorted(_names("dev", "bench"))
 
 
-def test_each_dependency_is_locked_with_hashes_and_no_address() -> None:
-    pinned = dict(re.findall(r"^([a-z0-9._-]+)==(\S+)", _LOCK, re.MULTILINE))
-    assert pinned.keys() >= _DIRECT
-    entries = re.split(r"\n(?=[a-z0-9])", _LOCK)
+@pytest.mark.parametrize("file", _LOCKS)
+def test_each_dependency_is_locked_with_hashes_and_no_address(file: str) -> None:
+    lock = (ROOT / file).read_text()
+    pinned = dict(re.findall(r"^([a-z0-9._-]+)==(\S+)", lock, re.MULTILINE))
+    assert pinned.keys() >= _LOCKS[file]
+    entries = re.split(r"\n(?=[a-z0-9])", lock)
     assert all("--hash=sha256:" in entry for entry in entries)
-    assert "://" not in _LOCK
+    assert "://" not in lock
     # a release of dagster-postgres fits one of dagster; a resolver left to itself takes one of years ago
     assert pinned["dagster"] == pinned["dagster-webserver"]
     assert pinned["dagster-postgres"].split(".")[2] == pinned["dagster"].split(".")[2]
+
+
+def test_what_the_benchmarks_compare_with_is_not_in_the_product() -> None:
+    compared = _names("bench") - _names("dev")
+    assert compared
+    assert not [name for name in compared if f"\n{name}==" in (ROOT / "requirements.lock").read_text()]
 
 
 def test_the_example_environment_names_settings_and_their_defaults() -> None:
