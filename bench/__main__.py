@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import sys
 import time
 from pathlib import Path
@@ -36,12 +35,9 @@ def _arguments() -> argparse.Namespace:
 
 
 def _publish(file: Path) -> None:
-    """The page and, where matplotlib is there, its pictures."""
+    """The page and its pictures."""
     report.render(file)
-    if importlib.util.find_spec("matplotlib") is None:
-        _say("The pictures are left as they are: matplotlib is not installed (make bench installs it).")
-    else:
-        plots.draw(report.load(file), report.PAGE.parent)
+    plots.draw(report.load(file), report.PAGE.parent)
 
 
 def main() -> None:
