@@ -76,7 +76,9 @@ def run(
     done: dict[str, Done] = {}
     left = list(resources)
     with dg.DagsterInstance.get() as instance:
-        job = defs.resolve_implicit_global_asset_job_def()
+        # without the checks "healthy": they belong to no sync, and the daemon's sensor reports them
+        syncs = dg.Definitions(assets=defs.assets, resources=defs.resources, executor=defs.executor)
+        job = syncs.resolve_implicit_global_asset_job_def()
         while left:
             with live_progress():
                 result = job.execute_in_process(

@@ -46,3 +46,11 @@ def test_no_secret_is_in_the_instances_configuration() -> None:
     text = (Path(__file__).resolve().parents[2] / "dagster.yaml").read_text()
     assert "postgresql://" not in text
     assert "PipelineStorage" in text
+
+
+def test_the_sync_jobs_have_the_checks_of_the_sync_and_not_those_of_the_health() -> None:
+    for name in ("vantage_incremental", "vantage_full", "bubble_daily", "bubble_full", "sync_invoice"):
+        checks = {key.name for key in defs.resolve_job_def(name).asset_layer.asset_graph.asset_check_keys}
+        assert "keys_unique" in checks
+        steps = {node.name for node in defs.resolve_job_def(name).nodes}
+        assert not any(step.endswith("healthy") for step in steps), name

@@ -45,7 +45,7 @@ def picture(settings: Settings, resources: Sequence[ResourceFacts]) -> str:
         for facts in resources:
             _draw(axes, facts, several=several)
         for plot in axes:
-            plot.set_ylim(bottom=0)
+            plot.set_ylim(0, max(1.0, plot.get_ylim()[1]))
         if several:
             figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=8, frameon=False)
         written = io.BytesIO()
