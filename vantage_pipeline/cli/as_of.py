@@ -67,7 +67,7 @@ def _print_csv(columns: list[str], rows: Iterator[list[str | None]]) -> int:
 
 def _print(table: str, at: datetime, columns: list[str], shown: list[list[str | None]], count: int) -> None:
     """A single row down the page, several across it without the columns that are empty in all of them."""
-    title = f"{table} as of {at.isoformat()}: {count} rows"
+    title = f"{table} as of {at.isoformat()}: {count} {'row' if count == 1 else 'rows'}"
     if count > len(shown):
         title += f", {len(shown)} shown (--csv or --json gives all)"
     if len(shown) == 1:

@@ -121,4 +121,8 @@ def _print_verdicts(title: str, verdicts: Sequence[Verdict]) -> None:
     accounted = [a for v in verdicts for a in v.accounted]
     if accounted:
         rows = [[a.table, a.key, a.why] for a in accounted[:_SHOWN]]
-        print_rows("Accounted for", ["table", "record", "why it is not compared, or its link empty"], rows)
+        print_rows(
+            f"Accounted for ({sum(v.quarantined + v.pending for v in verdicts)})",
+            ["table", "record", "why it is not compared, or its link empty"],
+            rows,
+        )

@@ -152,7 +152,7 @@ def _accounted(cursor: Cursor, table: Table, *, shown: int) -> list[Accounted]:
             "SELECT key, 'in quarantine: ' || why FROM {refused} UNION ALL"
             " SELECT s.{key}::text, 'a row of another source has the key' FROM {source} s WHERE {foreign} UNION ALL"
             " SELECT row_key, column_name || ' waits for ' || parent_table || ' ' || parent_key || ': ' || reason"
-            " FROM vantage_pending_links WHERE table_name = {name} ORDER BY 1, 2 LIMIT %s"
+            " FROM vantage_pending_links WHERE table_name = {name} AND reason <> 'not an id' ORDER BY 1, 2 LIMIT %s"
         ).format(
             refused=refused_name(table.name),
             key=sql.Identifier(table.key),

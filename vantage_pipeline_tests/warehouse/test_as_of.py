@@ -158,3 +158,11 @@ def test_mapped_columns_come_exactly(pipeline: Pipeline) -> None:
     assert dict(zip(columns, row, strict=True))["amount"] == str(exact)
     assert "latest_nav" in mapped_columns(connection, "investments")
     connection.close()
+
+
+def test_every_synced_table_can_keep_its_history(database: Database) -> None:
+    kept = {table: database.scalar("SELECT vantage_key_of(%s)", (table,)) for table in KEYS}
+    assert kept == {"investments": ["investor_id", "deal_id"]}
+    for resource in catalog.RESOURCES:
+        for table in (dataset.table for dataset in resource.datasets):
+            assert database.scalar("SELECT vantage_key_of(%s)", (table.name,)) == [table.key]
