@@ -77,5 +77,11 @@ def _result(holding: Sequence[Condition]) -> dg.AssetCheckResult:
         passed=not holding,
         severity=dg.AssetCheckSeverity.ERROR if red else dg.AssetCheckSeverity.WARN,
         description="; ".join(condition.what for condition in holding) or "nothing is wrong",
-        metadata={condition.kind: condition.what for condition in holding},
+        metadata={condition.kind: _in_full(condition) for condition in holding},
     )
+
+
+def _in_full(condition: Condition) -> str:
+    since = f", since {condition.since:%Y-%m-%d %H:%M} UTC" if condition.since else ""
+    errors = "".join(f"; {error.get('code')}: {error.get('message')}" for error in condition.errors[:1])
+    return f"{condition.what}{since}{errors}"

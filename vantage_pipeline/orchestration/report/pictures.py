@@ -35,7 +35,7 @@ def picture(settings: Settings, resources: Sequence[ResourceFacts]) -> str:
 
     several = len(resources) > 1
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(12, 2.9 if several else 1.7), layout="constrained")
+        figure = Figure(figsize=(10.6, 2.9) if several else (12, 1.7), layout="constrained")
         axes = figure.subplots(1, len(_TITLES))
         for plot, title in zip(axes, _TITLES, strict=True):
             plot.set_title(title)
