@@ -181,11 +181,13 @@ def metrics(
 def sandbox(
     port: Annotated[int, typer.Option(help="Port on loopback.")] = 8765,
     cash_flows: Annotated[int, typer.Option(help="Made-up cash flows to serve.")] = 20_000,
+    chaos: Annotated[float, typer.Option(min=0, max=1, help="Share of the answers that go wrong.")] = 0.0,
+    seed: Annotated[int, typer.Option(help="Which answers go wrong, and how.")] = 0,
 ) -> None:
     """Serve both APIs with made-up data until interrupted."""
     from vantage_pipeline.cli import demo as verb
 
-    raise typer.Exit(verb.serve(port=port, cash_flows=cash_flows))
+    raise typer.Exit(verb.serve(port=port, cash_flows=cash_flows, chaos=chaos, seed=seed))
 
 
 @app.command()

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 import typer
 
 from vantage_pipeline.errors import SandboxRefused
-from vantage_pipeline.sandbox import Sandbox
+from vantage_pipeline.sandbox import FAULT_KINDS, FaultPlan, Sandbox
 from vantage_pipeline.settings import load_settings, project_root
 
 _KNOWN_WARNINGS = (
@@ -78,17 +78,20 @@ def dev(*, port: int) -> int:
             _end(process)
 
 
-def serve(*, port: int, cash_flows: int) -> int:
-    """Serve the sandbox until interrupted; gives the exit status."""
+def serve(*, port: int, cash_flows: int, chaos: float = 0.0, seed: int = 0) -> int:
+    """Serve the sandbox until interrupted, a share `chaos` of its answers spoiled; gives the exit status."""
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     with Sandbox.start(port=port, cash_flows=cash_flows) as sandbox:
+        sandbox.faults.plan = FaultPlan(chaos, seed) if chaos else None
         typer.echo("# made-up data; put these into the environment of another terminal")
         for name, value in sandbox.environment().items():
             typer.echo(f"export {name}={value}")
         sys.stdout.flush()
         stop.wait()
+        for kind, times in sorted(sandbox.faults.injected.items()):
+            typer.echo(f"# {kind}: {times} ({FAULT_KINDS[kind].what})")
     return 0
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import dagster as dg
 
-from vantage_pipeline.errors import PipelineError
+from vantage_pipeline.errors import PipelineError, SourceThrottled
 from vantage_pipeline.orchestration import progress
 from vantage_pipeline.orchestration.differences import write_differences
 from vantage_pipeline.orchestration.metadata import describe
@@ -23,6 +24,8 @@ from vantage_pipeline.warehouse.state import Run
 
 TRIGGER_TAG = "vantage_pipeline/triggered_by"
 _PROGRESS_SECONDS = 5.0
+_LONGEST_WAIT = 86_400
+"""Seconds after which a sync that was put off is tried again, whatever longer time the API asked for."""
 
 
 class WarehouseIOManager(dg.IOManager):
@@ -72,6 +75,8 @@ def as_error(error: BaseException, settings: Settings) -> dict[str, Any]:
         "message": settings.mask(message),
         "timestamp": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
+    if isinstance(error, SourceThrottled):
+        listed["retry_at"] = (datetime.now(UTC) + timedelta(seconds=min(error.retry_after, _LONGEST_WAIT))).isoformat()
     if not isinstance(error, PipelineError) and code != "CANCELLED":
         listed["stack"] = settings.mask("".join(traceback.format_exception(error)))[-4000:]
     return listed

@@ -9,6 +9,7 @@ import dagster as dg
 from psycopg2.extensions import connection as Connection
 
 from vantage_pipeline.orchestration import run_records
+from vantage_pipeline.orchestration.throttled import build_resume_throttled
 from vantage_pipeline.orchestration.watching import build_watch_health
 from vantage_pipeline.settings import load_settings
 from vantage_pipeline.warehouse import engine
@@ -58,7 +59,12 @@ _RECORDERS = (
 
 def build_sensors() -> list[dg.SensorDefinition]:
     """The sensors, on by default."""
-    return [*(_build(recorder) for recorder in _RECORDERS), _build_close_lost_runs(), build_watch_health()]
+    return [
+        *(_build(recorder) for recorder in _RECORDERS),
+        _build_close_lost_runs(),
+        build_resume_throttled(),
+        build_watch_health(),
+    ]
 
 
 def _build(recorder: _Recorder) -> dg.SensorDefinition:

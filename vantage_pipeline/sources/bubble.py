@@ -147,7 +147,7 @@ class BubbleClient:
         self, dataset: Dataset, endpoint: BubbleEndpoint, window: Window, seen: _Seen, share: bool
     ) -> tuple[Page, Window | None, list[Window]]:
         """One page of a window; what is left of the window, and parts of it given away."""
-        answer = self._list(endpoint.type_name, _within(window), sort_field=window.field)
+        answer = self._list(endpoint.type_name, _within(window), sort_field=window.field, since=window.start)
         fresh = seen.add(answer.records)
         page = Page(dataset.table, fresh, answer.clean, {"field": window.field, "window": _shown(window)})
         # a full page may have others behind it, whatever `remaining` says; a watermark does not rest on its word alone
@@ -220,7 +220,13 @@ class BubbleClient:
         return _URL_BUDGET - len(self._base) - len(endpoint.type_name) - len(fixed) - 80
 
     def _list(
-        self, type_name: str, constraints: Sequence[Constraint], *, sort_field: str | None = None, limit: int = PAGE
+        self,
+        type_name: str,
+        constraints: Sequence[Constraint],
+        *,
+        sort_field: str | None = None,
+        since: datetime | None = None,
+        limit: int = PAGE,
     ) -> _Answer:
         params = {"limit": str(limit)}
         if constraints:
@@ -241,7 +247,7 @@ class BubbleClient:
                 )
             told = response.get("remaining", 0)
             remaining = int(told) if isinstance(told, int) else 0
-            trouble = _trouble(results, remaining, sort_field)
+            trouble = _trouble(results, remaining, sort_field, since)
             if trouble is not None:
                 raise self.session.transient(
                     SourceProtocolError(
@@ -326,7 +332,7 @@ def _iso(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _trouble(records: Sequence[Any], remaining: int, field: str | None) -> str | None:
+def _trouble(records: Sequence[Any], remaining: int, field: str | None, since: datetime | None) -> str | None:
     """Why one cannot go on from this page; None where one can."""
     if not records and remaining > 0:
         return f"{remaining} records promised and none given"
@@ -335,6 +341,8 @@ def _trouble(records: Sequence[Any], remaining: int, field: str | None) -> str |
     moments = [moment for record in records if (moment := _moment(record, field)) is not None]
     if any(later < earlier for earlier, later in pairwise(moments)):
         return f"the records are not in the order of {field}"
+    if since is not None and moments and moments[0] < since - _MILLISECOND:
+        return f"records from before {_iso(since)} came, an earlier page once more"
     return None
 
 

@@ -41,6 +41,10 @@ T = TypeVar("T")
 SANDBOX_HEADER = "X-Vantage-Sandbox"
 _MAX_REDIRECTS = 5
 _MAX_PAUSE = 60.0
+_UNTRUSTED = "its TLS certificate is not trusted (name your authority's certificate in REQUESTS_CA_BUNDLE)"
+_NO_BUNDLE = "the file of certificates that REQUESTS_CA_BUNDLE names is not there"
+_NOT_PASSING = (_UNTRUSTED, _NO_BUNDLE)
+"""What another try does not get over."""
 _NO_CLOCK_BEFORE = datetime(2000, 1, 1, tzinfo=UTC)
 
 
@@ -178,7 +182,10 @@ class ApiSession:
                 url, params = self._redirect(url, response, what), None
             raise SourceProtocolError(f"{self._prefix(what)}: redirected more than {_MAX_REDIRECTS} times")
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            raise _Transient(self._unreachable(error, what)) from error
+            failure = self._unreachable(error, what)
+            if any(words in str(failure) for words in _NOT_PASSING):
+                raise failure from error
+            raise _Transient(failure) from error
 
     def _read(self, response: requests.Response, deadline: float, what: str) -> bytes:
         limit = self._settings.max_response_bytes
@@ -346,7 +353,8 @@ def _reason(error: BaseException) -> str:
         ("nodename nor servname", "the host name is unknown"),
         ("Temporary failure in name resolution", "the host name is unknown"),
         ("getaddrinfo failed", "the host name is unknown"),
-        ("CERTIFICATE_VERIFY_FAILED", "its TLS certificate is not trusted"),
+        ("CERTIFICATE_VERIFY_FAILED", _UNTRUSTED),
+        ("TLS CA certificate bundle", _NO_BUNDLE),
         ("Connection reset", "connection reset"),
         ("took longer", "the response took longer than VANTAGE_PIPELINE_RESPONSE_TIMEOUT"),
         ("timed out", "timed out"),

@@ -17,7 +17,7 @@ from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
 
 from vantage_pipeline.catalog.model import Resource, Table
-from vantage_pipeline.errors import DatabaseUnreachable, PipelineError, TooManyRejections, WarehouseError
+from vantage_pipeline.errors import DatabaseUnreachable, PipelineError, WarehouseError
 from vantage_pipeline.records.mapping import ColumnType
 from vantage_pipeline.records.model import Rejection, RowBatch
 from vantage_pipeline.warehouse import (
@@ -145,7 +145,14 @@ class Load:
             if counts.dangling or self._has_pending(cursor, batch.table):
                 merge.note_pending(cursor, resource=owner.state, run_id=self._run.run_id)
             filled = pending.complete(cursor, batch.table, resource=owner.state, run_id=self._run.run_id)
-            self._settle_quarantine(cursor, owner, batch, rejections)
+            quarantine.settle(
+                cursor,
+                self._quarantined_keys[batch.table.name],
+                batch,
+                rejections,
+                resource=owner.state,
+                run_id=self._run.run_id,
+            )
             if own:
                 deletion.mark_seen(cursor, batch, rejections)
                 if not self.dry_run:
@@ -159,7 +166,7 @@ class Load:
         self.report.links_filled += filled
         self.report.differences.extend(differences)
         if own:
-            self._check_rejections(final=False)
+            refusals.check_share(self.report, self._options, final=False)
         return counts
 
     def distinct_seen(self, table: Table) -> int:
@@ -214,7 +221,7 @@ class Load:
         Raises:
             TooManyRejections: see `write`.
         """
-        self._check_rejections(final=True)
+        refusals.check_share(self.report, self._options, final=True)
         report = self.report
 
         def attempt(cursor: Cursor) -> None:
@@ -347,25 +354,6 @@ class Load:
         row = cursor.fetchone()
         return bool(row and row[0])
 
-    def _settle_quarantine(
-        self, cursor: Cursor, owner: Resource, batch: RowBatch, rejections: Sequence[Rejection]
-    ) -> None:
-        known = self._quarantined_keys[batch.table.name]
-        refused = {rejection.record_key for rejection in rejections}
-        arrived = (
-            [key for key in batch.columns[batch.table.key] if key in known and key not in refused] if known else []
-        )
-        if arrived:
-            quarantine.resolve(
-                cursor,
-                resource=owner.state,
-                table=batch.table.name,
-                keys=[key for key in arrived if key],
-                how="arrived well",
-            )
-        if rejections:
-            quarantine.put(cursor, resource=owner.state, run_id=self._run.run_id, rejections=rejections)
-
     def _checkpoint(self, counts: MergeCounts, batch: RowBatch, position: Mapping[str, Any] | None) -> dict[str, Any]:
         report = self.report
         return {
@@ -390,15 +378,3 @@ class Load:
         report.by_table[batch.table.name] = report.by_table.get(batch.table.name, MergeCounts()) + counts
         report.rejections.extend(rejections[: max(0, state.ERRORS_LISTED - len(report.rejections))])
         self._quarantined_keys[batch.table.name] |= {rejection.record_key for rejection in rejections}
-
-    def _check_rejections(self, *, final: bool) -> None:
-        report = self.report
-        if not final and report.fetched < 1_000:
-            return
-        limit = self._options.max_rejected_share * report.fetched
-        if report.quarantined >= max(1, self._options.max_rejected_records) and report.quarantined > limit:
-            raise TooManyRejections(
-                f"{self._resource.state}: {report.quarantined} of {report.fetched} records were rejected, more than "
-                f"{self._options.max_rejected_share:.1%}; the first: {report.rejections[0].message}. What was good is "
-                f"in the table; look at them with: vantage-pipeline quarantine list"
-            )

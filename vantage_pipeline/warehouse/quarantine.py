@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor
 from psycopg2.extras import execute_values
 
-from vantage_pipeline.records.model import Rejection
+from vantage_pipeline.records.model import Rejection, RowBatch
 
 _INSERT = """
 INSERT INTO vantage_quarantine AS q
@@ -36,6 +36,23 @@ def put(cursor: Cursor, *, resource: str, run_id: str, rejections: Sequence[Reje
     latest = {(rejection.table, rejection.record_key): rejection for rejection in rejections}
     rows = [(resource, r.table, r.record_key, r.code, r.field, r.message, r.record, run_id) for r in latest.values()]
     execute_values(cursor, _INSERT, rows)
+
+
+def settle(
+    cursor: Cursor, known: Set[str], batch: RowBatch, rejections: Sequence[Rejection], *, resource: str, run_id: str
+) -> None:
+    """Bring the batch's entries up to date: close what arrived well, store what was refused.
+
+    Args:
+        known: keys that are in quarantine.
+    """
+    refused = {rejection.record_key for rejection in rejections}
+    keys = batch.columns[batch.table.key] if known else []
+    arrived = [key for key in keys if key and key in known and key not in refused]
+    if arrived:
+        resolve(cursor, resource=resource, table=batch.table.name, keys=arrived, how="arrived well")
+    if rejections:
+        put(cursor, resource=resource, run_id=run_id, rejections=rejections)
 
 
 def open_keys(cursor: Cursor, *, resource: str, table: str) -> set[str]:

@@ -13,8 +13,9 @@ import psycopg2
 from psycopg2 import errorcodes
 from psycopg2.extensions import cursor as Cursor
 
-from vantage_pipeline.errors import DatabaseUnreachable, WarehouseError
+from vantage_pipeline.errors import DatabaseUnreachable, TooManyRejections, WarehouseError
 from vantage_pipeline.records.model import Rejection, RowBatch
+from vantage_pipeline.warehouse.load_report import LoadOptions, LoadReport
 from vantage_pipeline.warehouse.merge import Merge
 
 AGAIN = frozenset((errorcodes.SERIALIZATION_FAILURE, errorcodes.DEADLOCK_DETECTED, errorcodes.LOCK_NOT_AVAILABLE))
@@ -22,6 +23,8 @@ AGAIN = frozenset((errorcodes.SERIALIZATION_FAILURE, errorcodes.DEADLOCK_DETECTE
 _OF_THE_DATA = ("22", "23", "54")
 """Classes of codes that speak of the rows: data, integrity, and limits of the program."""
 CODE = "REFUSED_BY_DATABASE"
+_ENOUGH_TO_TELL = 1_000
+"""Records before which a running sync is not ended for its share of rejected ones."""
 
 
 def explained(error: psycopg2.Error, resource: str) -> WarehouseError:
@@ -131,3 +134,16 @@ def _field(batch: RowBatch, error: WarehouseError) -> str:
     column = cause.diag.column_name if isinstance(cause, psycopg2.Error) else None
     known = next((c for c in batch.table.columns if c.name == column), None)
     return known.fields[0] if known is not None and known.fields else column or ""
+
+
+def check_share(report: LoadReport, options: LoadOptions, *, final: bool) -> None:
+    """Raise `TooManyRejections` when the share of rejected records is past the limit, with enough of them to tell."""
+    if not final and report.fetched < _ENOUGH_TO_TELL:
+        return
+    limit = options.max_rejected_share * report.fetched
+    if report.quarantined >= max(1, options.max_rejected_records) and report.quarantined > limit:
+        raise TooManyRejections(
+            f"{report.resource}: {report.quarantined} of {report.fetched} records were rejected, more than "
+            f"{options.max_rejected_share:.1%}; the first: {report.rejections[0].message}. What was good is "
+            f"in the table; look at them with: vantage-pipeline quarantine list"
+        )
