@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from vantage_pipeline_tests.torture.machine import STEPS, Convergence
+from vantage_pipeline_tests.torture.machine import OFTEN, STEPS, Convergence
 from vantage_pipeline_tests.torture.world import World
 
 
-def run(world: World, *, number: int, histories: int, shrink: bool = True, report_all: bool = False) -> None:
+def run(world: World, *, number: int, histories: int, scenes: Sequence[str] = OFTEN, shrink: bool = True) -> None:
     """Run `histories` histories of seed `number`.
 
     Raises:
         AssertionError: something did not hold; its notes tell the history, as short as it could be made.
     """
-    machine = type("Convergence", (Convergence,), {"world": world})
+    machine = type("Convergence", (Convergence,), {"world": world, "scenes": scenes})
     phases = (Phase.generate, Phase.shrink) if shrink else (Phase.generate,)
     run_state_machine_as_test(
         seed(number)(machine),
@@ -27,7 +29,7 @@ def run(world: World, *, number: int, histories: int, shrink: bool = True, repor
             derandomize=False,
             phases=phases,
             print_blob=True,
-            report_multiple_bugs=report_all,
+            report_multiple_bugs=False,
             suppress_health_check=list(HealthCheck),
         ),
         _min_steps=STEPS + 1,

@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+import pytest
+
+from vantage_pipeline_tests.torture import histories
+from vantage_pipeline_tests.torture.mutations import MUTATIONS
+from vantage_pipeline_tests.torture.world import World
+
+BUDGET = 30
+BOUND = 60
+"""Histories in which a change of the code must show. Most show in the first few."""
+
+
+@pytest.mark.timeout(900)
+def test_whatever_happens_the_tables_converge_to_the_source(world: World) -> None:
+    histories.run(world, number=5, histories=BUDGET)
+    assert world.tally.histories >= BUDGET // 2
+    assert world.tally.rows_compared > 0
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("name", MUTATIONS)
+def test_the_suite_notices(world: World, name: str) -> None:
+    mutation = MUTATIONS[name]
+    with mutation.apply(world), pytest.raises(AssertionError):
+        histories.run(world, number=mutation.seed, histories=BOUND, scenes=(mutation.scene,), shrink=False)
