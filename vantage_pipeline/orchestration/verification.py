@@ -15,7 +15,7 @@ from vantage_pipeline.orchestration.config import Mode, SyncConfig
 from vantage_pipeline.orchestration.reading import DerivedReading, Reading, VantageReading
 from vantage_pipeline.orchestration.repair import Repaired, repair_derived, repair_records
 from vantage_pipeline.settings import Settings
-from vantage_pipeline.warehouse import engine, state
+from vantage_pipeline.warehouse import engine, refusals, state
 from vantage_pipeline.warehouse.comparison import Moment
 from vantage_pipeline.warehouse.gathering import Gathering, Workspace
 from vantage_pipeline.warehouse.state import Run
@@ -57,8 +57,9 @@ def verify(settings: Settings, resources: Sequence[Resource], *, mend: Run | Non
     connection = engine.connect(url)
     repaired: tuple[Repaired, ...] = ()
     try:
-        found = _Comparison(settings, Workspace.open(connection, _tables(resources[0].system)))
-        verdicts = found.verdicts(resources)
+        with refusals.explaining(f"{resources[0].system}/verification"):
+            found = _Comparison(settings, Workspace.open(connection, _tables(resources[0].system)))
+            verdicts = found.verdicts(resources)
         if mend is not None and not all(verdict.equal for verdict in verdicts):
             repaired = _repair(settings, found, resources, verdicts, mend)
     finally:

@@ -61,6 +61,22 @@ def prepare(cursor: Cursor, table: Table, live: Mapping[str, LiveColumn]) -> Non
     )
 
 
+def account_for_quarantine(cursor: Cursor, table: Table) -> None:
+    """Records that can become rows, as far as the mapping knows, but are in quarantine: they are not compared."""
+    cursor.execute(
+        sql.SQL(
+            "INSERT INTO {refused} SELECT q.record_key, q.code || ': ' || q.message FROM vantage_quarantine q"
+            " WHERE q.table_name = {name} AND q.resolved_at IS NULL"
+            " AND EXISTS (SELECT 1 FROM {source} s WHERE s.{key}::text = q.record_key) ON CONFLICT DO NOTHING"
+        ).format(
+            refused=refused_name(table.name),
+            name=sql.Literal(table.name),
+            source=source_name(table.name),
+            key=sql.Identifier(table.key),
+        )
+    )
+
+
 def find_rows(cursor: Cursor, table: Table, moment: Moment) -> None:
     """Rows that one side has and the other lacks. A row of another owner is neither."""
     foreign: sql.Composable = sql.SQL("")
@@ -74,6 +90,7 @@ def find_rows(cursor: Cursor, table: Table, moment: Moment) -> None:
             "  OR coalesce(t.{synced} >= %(began)s, false)"
             " FROM {source} s LEFT JOIN {ours} t ON t.{k} = s.{key}::text"
             " WHERE (t.{k} IS NULL OR t.{deleted} IS NOT NULL){foreign}"
+            "  AND NOT EXISTS (SELECT 1 FROM {refused} r WHERE r.key = s.{key}::text)"
             " UNION ALL"
             " SELECT t.{k}, {extra}, '', NULL, NULL,"
             "  %(settled)s::timestamptz IS NULL OR coalesce(t.{synced} >= %(began)s, false)"
@@ -117,11 +134,13 @@ def find_fields(cursor: Cursor, table: Table, moment: Moment) -> None:
             "  OR coalesce(s.{modified} >= %(settled)s AND s.{modified} IS DISTINCT FROM t.{modified}, false)"
             " FROM {theirs} s JOIN {ours} t ON t.{k} = s.{k}"
             " CROSS JOIN LATERAL (VALUES {fields}) AS v(field, here, source)"
-            " WHERE t.{deleted} IS NULL AND ROW({a}) IS DISTINCT FROM ROW({b}) AND v.here IS DISTINCT FROM v.source"
+            " WHERE NOT EXISTS (SELECT 1 FROM {refused} r WHERE r.key = t.{k})"
+            " AND t.{deleted} IS NULL AND ROW({a}) IS DISTINCT FROM ROW({b}) AND v.here IS DISTINCT FROM v.source"
         ).format(
             differing=differing_name(table.name),
             theirs=theirs_name(table.name),
             ours=ours_name(table.name),
+            refused=refused_name(table.name),
             field=sql.Literal(Kind.FIELD.value),
             k=_KEY,
             deleted=_DELETED,

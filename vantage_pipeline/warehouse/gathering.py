@@ -17,9 +17,10 @@ from psycopg2.extensions import cursor as Cursor
 from psycopg2.extras import execute_values
 
 from vantage_pipeline.catalog.model import Resource, Table
+from vantage_pipeline.errors import WarehouseError
 from vantage_pipeline.records.mapping import ColumnType
 from vantage_pipeline.records.model import RowBatch
-from vantage_pipeline.warehouse import deletion, staging, tables
+from vantage_pipeline.warehouse import deletion, refusals, staging, tables
 from vantage_pipeline.warehouse.load_report import LoadReport
 from vantage_pipeline.warehouse.merge import MergeCounts
 from vantage_pipeline.warehouse.rederived import rederive
@@ -104,7 +105,23 @@ class Gathering:
         position: Mapping[str, Any] | None = None,  # noqa: ARG002 - there is no checkpoint to keep it in
         resource: Resource | None = None,  # noqa: ARG002 - only the resource's own records are read
     ) -> MergeCounts:
-        """Keep the batch; a record that came before is replaced by the later one."""
+        """Keep the batch; a record that came before is replaced by the later one.
+
+        A row that the columns' types do not take is looked for by halving, as in a load.
+        """
+        try:
+            with refusals.explaining(self._resource.state):
+                self._keep(batch)
+        except WarehouseError as error:
+            self.connection.rollback()
+            if not len(batch) or not refusals.of_the_data(error):
+                raise
+            parts = [refusals.refused(batch, error)] if len(batch) == 1 else refusals.halves(batch)
+            for part in parts:
+                self.write(part)
+        return MergeCounts()
+
+    def _keep(self, batch: RowBatch) -> None:
         table = batch.table
         parts = {
             "source": source_name(table.name),
@@ -136,7 +153,6 @@ class Gathering:
             deletion.mark_seen(cursor, batch, batch.rejections)
         self.connection.commit()
         self.report.fetched += batch.fetched
-        return MergeCounts()
 
     def distinct_seen(self, table: Table) -> int:
         with self.connection.cursor() as cursor:

@@ -6,17 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import psycopg2
-from psycopg2 import errorcodes, sql
+from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
 
 from vantage_pipeline.catalog.model import Resource
 from vantage_pipeline.errors import WarehouseError
+from vantage_pipeline.warehouse import refusals
 from vantage_pipeline.warehouse.merge import MergeCounts
 from vantage_pipeline.warehouse.verdict import Kind, Mismatch, Verdict
 
 _TRIES = 3
-_RETRIED = frozenset((errorcodes.SERIALIZATION_FAILURE, errorcodes.DEADLOCK_DETECTED, errorcodes.LOCK_NOT_AVAILABLE))
 _POSITION_KEY = (
     "(SELECT coalesce(external_id, '#' || id) FROM investors WHERE id = x.investor_id) || ':' ||"
     " (SELECT coalesce(external_id, '#' || id) FROM deals WHERE id = x.deal_id)"
@@ -73,9 +73,9 @@ def rederive(
                 return _compared(cursor, resource, work, shown=shown)
         except psycopg2.Error as error:
             connection.rollback()
-            if remaining and error.pgcode in _RETRIED:
+            if remaining and error.pgcode in refusals.AGAIN:
                 continue
-            raise WarehouseError(f"{resource.state}: what it would be now could not be derived: {error}") from error
+            raise refusals.explained(error, resource.state) from error
         finally:
             connection.rollback()
     raise WarehouseError("unreachable")

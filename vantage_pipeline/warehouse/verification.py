@@ -35,6 +35,7 @@ def compare(
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         read = [(dataset.table, moments[resource.state]) for resource in resources for dataset in resource.datasets]
         for table, moment in read:
+            comparison.account_for_quarantine(cursor, table)
             comparison.find_rows(cursor, table, moment)
             comparison.find_fields(cursor, table, moment)
         for table, _ in read:
@@ -96,7 +97,12 @@ def _verdict(cursor: Cursor, resource: Resource, *, shown: int) -> Verdict:
     accounted: list[Accounted] = []
     for dataset in resource.datasets:
         table = dataset.table
-        counts["records"] += _count(cursor, source_name(table.name)) + _count(cursor, refused_name(table.name))
+        cursor.execute(
+            sql.SQL("SELECT count(*) FROM (SELECT {}::text FROM {} UNION SELECT key FROM {}) k").format(
+                sql.Identifier(table.key), source_name(table.name), refused_name(table.name)
+            )
+        )
+        counts["records"] += int((cursor.fetchone() or (0,))[0])
         counts["rows"] += _count(cursor, ours_name(table.name), " WHERE __deleted_at IS NULL")
         cursor.execute(
             sql.SQL("SELECT kind, waiting, count(DISTINCT key) FROM {} GROUP BY 1, 2").format(
@@ -150,7 +156,8 @@ def _accounted(cursor: Cursor, table: Table, *, shown: int) -> list[Accounted]:
     cursor.execute(
         sql.SQL(
             "SELECT key, 'in quarantine: ' || why FROM {refused} UNION ALL"
-            " SELECT s.{key}::text, 'a row of another source has the key' FROM {source} s WHERE {foreign} UNION ALL"
+            " SELECT s.{key}::text, 'a row of another source has the key' FROM {source} s WHERE {foreign}"
+            "  AND NOT EXISTS (SELECT 1 FROM {refused} r WHERE r.key = s.{key}::text) UNION ALL"
             " SELECT row_key, column_name || ' waits for ' || parent_table || ' ' || parent_key || ': ' || reason"
             " FROM vantage_pending_links WHERE table_name = {name} AND reason <> 'not an id' ORDER BY 1, 2 LIMIT %s"
         ).format(

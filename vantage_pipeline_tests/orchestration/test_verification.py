@@ -292,7 +292,11 @@ def test_a_link_to_a_record_that_waits_does_too(bubble: Verifier) -> None:
 def test_quarantined_and_pending_records_and_rows_of_others_are_accounted_for(verifier: Verifier) -> None:
     accounts = verifier.sandbox.vantage.records["accounts"]
     accounts[0]["investor_name"] = None
-    verifier.sandbox.vantage.records["cashflows"][0]["account_id"] = "nobody"
+    flows = verifier.sandbox.vantage.records["cashflows"]
+    flows[0]["account_id"] = "nobody"
+    flows[1]["transaction_amount"] = Decimal("1e15")  # a constraint of the database's own refuses it
+    flows[2]["transaction_date"] = "0001-13-40"
+    verifier.database.rows("ALTER TABLE transactions ADD CHECK (amount < 1e12)")
     database = verifier.database
     database.rows(
         "INSERT INTO investors (name, source_kind, external_id) VALUES ('Mine', 'DISTRIBUTOR', %s), ('Too', 'DISTRIBUTOR', NULL)",
@@ -303,11 +307,12 @@ def test_quarantined_and_pending_records_and_rows_of_others_are_accounted_for(ve
     done = verifier.verify(*names("vantage"))
     assert done.equal, [v.mismatches for v in done.verdicts]
     verdicts = {v.resource: v for v in done.verdicts}
-    assert verdicts["vantage/accounts"].quarantined == 1
+    assert (verdicts["vantage/accounts"].quarantined, verdicts["vantage/cashflows"].quarantined) == (2, 2)
+    assert (verdicts["vantage/cashflows"].records, verdicts["vantage/cashflows"].rows) == (150, 148)
     why = {(a.key, a.why.partition(":")[0]) for a in verdicts["vantage/accounts"].accounted}
     assert why == {
         (accounts[0]["investor_id"], "in quarantine"),
-        (accounts[1]["investor_id"], "a row of another source has the key"),
+        (accounts[1]["investor_id"], "in quarantine"),
     }
     assert ("1000001", "investor_id waits for investors nobody: no such record") in {
         (a.key, a.why) for a in verdicts["vantage/cashflows"].accounted
