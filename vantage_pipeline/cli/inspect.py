@@ -53,7 +53,7 @@ def status(*, as_json: bool) -> int:
             " s.records_created AS created, s.records_updated AS updated, h.duration_ms AS ms, h.error_count AS errors,"
             " (SELECT count(*) FROM vantage_quarantine q WHERE q.resource = h.resource"
             " AND q.resolved_at IS NULL) AS quarantined,"
-            " (SELECT string_agg(kind, ', ' ORDER BY kind) FROM (SELECT unnest(h.conditions) UNION"
+            " (SELECT coalesce(string_agg(kind, ', ' ORDER BY kind), '') FROM (SELECT unnest(h.conditions) UNION"
             " SELECT condition FROM sync_conditions c WHERE c.resource = h.resource) holding (kind)) AS conditions"
             " FROM sync_health h JOIN vantage_sync_state s USING (resource) ORDER BY"
             " array_position(ARRAY['red', 'yellow', 'green'], h.health_indicator), h.resource",

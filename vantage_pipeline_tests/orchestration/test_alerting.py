@@ -217,6 +217,26 @@ def test_without_channels_alerts_are_written_down(duty: Duty) -> None:
     assert duty.database.rows("SELECT condition, notified_at FROM vantage_alerts") == [("failed", None)]
 
 
+def test_runs_that_were_turned_away_are_no_failures(duty: Duty) -> None:
+    connection = duty.database.connect()
+    with connection.cursor() as cursor:
+        state.announce(cursor, Run("first"))
+        state.start(cursor, "accounts")
+        connection.commit()
+        for number in range(3):
+            state.announce(cursor, Run(f"turned-away-{number}"))
+            state.fail(cursor, "accounts", [{"code": "SYNC_ALREADY_RUNNING", "message": "wait"}])
+            connection.commit()
+        state.announce(cursor, Run("first"))
+        state.complete(cursor, "accounts", synced=0, created=0, updated=0, watermark=None)
+        state.announce(cursor, Run("second"))
+        state.start(cursor, "accounts")
+    connection.commit()
+    connection.close()
+    assert duty.look().conditions == ()
+    assert duty.database.scalar("SELECT count(*) FROM vantage_sync_history WHERE status = 'failed'") == 3
+
+
 def test_only_one_watches_at_a_time(duty: Duty) -> None:
     first, second = duty.database.connect(), duty.database.connect()
     assert watch(duty.settings, first) is not None

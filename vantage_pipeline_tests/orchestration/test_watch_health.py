@@ -152,6 +152,17 @@ def test_a_silent_daemon_is_told_once_the_watcher_itself_has_been_up_for_a_while
     assert watcher.titles[1:] == [", ended: scheduler daemon silent"]
 
 
+def test_a_report_that_could_not_be_made_is_told_until_one_is(watcher: Watcher) -> None:
+    job = defs.resolve_job_def("report")
+    watcher.instance.report_run_failed(watcher.instance.create_run_for_job(job))
+    watcher.tick()
+    watcher.tick()
+    assert watcher.titles == [": operations/report report failed"]
+    assert job.execute_in_process(instance=watcher.instance).success
+    watcher.tick()
+    assert watcher.titles[1:] == [", ended: operations/report report failed"]
+
+
 def test_the_check_healthy_is_reported_when_it_changes(watcher: Watcher, embedded: Database) -> None:
     first = {event.asset_key: event for event in watcher.tick().asset_events}
     assert len(first) == 7  # Vantage's; Bubble is not set up

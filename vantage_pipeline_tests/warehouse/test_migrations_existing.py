@@ -61,7 +61,7 @@ UNION ALL SELECT 'policy', tablename::text, policyname::text, roles::text || cmd
     WHERE tablename NOT LIKE '%yoyo%'
 ORDER BY 1, 2, 3
 """
-LAST = "20251108000000_bubble_tables"
+BUBBLE_TABLES = "20251108000000_bubble_tables"
 
 
 def shape(database: Database) -> set[tuple[Any, ...]]:
@@ -229,7 +229,8 @@ def test_doubles_in_a_bubble_key_leave_all_eight_tables_as_they_were(empty_datab
     empty_database.execute(BUBBLE + "INSERT INTO invoice (bubble_id) VALUES ('3x1'), ('3x1')")
     with pytest.raises(WarehouseError, match=r"invoice\.bubble_id.*3x1 \(3 rows\)"):
         migrations.apply(empty_database.url)
-    assert migrations.pending(empty_database.url) == [LAST]
+    known = migrations.known()
+    assert migrations.pending(empty_database.url) == known[known.index(BUBBLE_TABLES) :]
     assert empty_database.scalar("SELECT to_regclass('payment') IS NULL")
     columns = "SELECT count(*) FROM information_schema.columns WHERE table_name = 'agent'"
     assert empty_database.scalar(columns) == 3
