@@ -97,6 +97,9 @@ class Settings(BaseSettings):
     delete_guard_share: float = Field(0.05, ge=0, le=1, description="share of rows marked deleted at once")
     delete_guard_records: int = Field(10, ge=0, description="deletions that are never held back")
     lock_wait_seconds: float = Field(0, ge=0, description="how long a second sync of a resource waits")
+    table_lock_seconds: float = Field(
+        30, gt=0, description="how long a transaction waits for rows or tables that others hold; it is tried four times"
+    )
     expected_hours: dict[str, float] = Field(
         default_factory=dict, description="hours between syncs, by resource, where not a day; as JSON"
     )

@@ -110,6 +110,7 @@ def _options(reading: Reading) -> LoadOptions:
     return LoadOptions(
         dry_run=config.dry_run,
         lock_wait_seconds=wait,
+        table_lock_seconds=settings.table_lock_seconds,
         max_rejected_share=settings.max_rejected_share,
         max_rejected_records=settings.max_rejected_records,
         clear_share=settings.clear_guard_share,
