@@ -160,6 +160,16 @@ def test_mapped_columns_come_exactly(pipeline: Pipeline) -> None:
     connection.close()
 
 
+def test_a_session_that_asks_for_it_keeps_what_is_changed_by_hand(pipeline: Pipeline) -> None:
+    pipeline.sync("accounts")
+    pipeline.database.rows("UPDATE investors SET country = 'unseen' WHERE external_id = '10001'")
+    pipeline.database.rows("SET vantage_pipeline.change_history = 'on'")
+    pipeline.database.rows("UPDATE investors SET country = 'by hand' WHERE external_id = '10001'")
+    assert pipeline.database.rows("SELECT run_id, old, new FROM vantage_change_history") == [
+        ("", {"country": "unseen"}, {"country": "by hand"})
+    ]
+
+
 def test_every_synced_table_can_keep_its_history(database: Database) -> None:
     kept = {table: database.scalar("SELECT vantage_key_of(%s)", (table,)) for table in KEYS}
     assert kept == {"investments": ["investor_id", "deal_id"]}
