@@ -14,7 +14,7 @@ from vantage_pipeline.sandbox.bubble_data import iso
 from vantage_pipeline_tests.torture.clock import START
 
 Record = dict[str, Any]
-MOST = 7
+MOST = 8
 """Different records a type can have in a history; a link may name one that is not there (yet)."""
 TABLE_OF = {
     dataset.endpoint.type_name: dataset.table

@@ -5,15 +5,14 @@ Without it, a history could not be replayed, and a reading that takes ten minute
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta, tzinfo
-from email.utils import format_datetime
 from typing import Any
 from unittest.mock import patch
 
 from vantage_pipeline.orchestration import bubble_reading, reading
-from vantage_pipeline.sandbox import Sandbox
+from vantage_pipeline.sandbox import transport_faults, wire
 from vantage_pipeline.sources import bubble, vantage
 
 START = datetime(2026, 6, 15, 9, tzinfo=UTC)
@@ -34,22 +33,21 @@ class Clock:
         return self.now
 
     @contextmanager
-    def installed(self, sandbox: Sandbox) -> Iterator[None]:
+    def installed(self) -> Iterator[None]:
         """Let the readings and the sandbox's ``Date`` header go by this clock."""
-        clock = self
-
-        class Virtual(datetime):
-            @classmethod
-            def now(cls, tz: tzinfo | None = None) -> Any:
-                return (clock.now + clock.skew).astimezone(tz)
-
-        def date_header(_handler: object, _timestamp: float | None = None) -> str:
-            return format_datetime(clock.now, usegmt=True)
-
-        handler = sandbox._server.RequestHandlerClass
-        modules = (reading, bubble_reading, bubble, vantage)
+        source, syncs = _virtual(lambda: self.now), _virtual(lambda: self.now + self.skew)
         with ExitStack() as stack:
-            for module in modules:
-                stack.enter_context(patch.object(module, "datetime", Virtual))
-            stack.enter_context(patch.object(handler, "date_time_string", date_header))
+            for module in (wire, transport_faults):
+                stack.enter_context(patch.object(module, "datetime", source))
+            for module in (reading, bubble_reading, bubble, vantage):
+                stack.enter_context(patch.object(module, "datetime", syncs))
             yield
+
+
+def _virtual(moment: Callable[[], datetime]) -> type[datetime]:
+    class Virtual(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Any:
+            return moment().astimezone(tz)
+
+    return Virtual

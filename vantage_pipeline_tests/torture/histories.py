@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from vantage_pipeline_tests.torture.machine import OFTEN, STEPS, Convergence
+from vantage_pipeline_tests.torture.machine import STEPS, Convergence
+from vantage_pipeline_tests.torture.scenes import OFTEN
 from vantage_pipeline_tests.torture.world import World
 
 

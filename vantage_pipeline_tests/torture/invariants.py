@@ -15,6 +15,7 @@ from vantage_pipeline.catalog.model import Resource, Table
 from vantage_pipeline.warehouse.load_report import LoadReport
 from vantage_pipeline_tests.database import Database
 from vantage_pipeline_tests.torture.source_edits import Source
+from vantage_pipeline_tests.torture.world import Outcome
 
 LEGAL = {
     ("never_run", "running"), ("running", "success"), ("running", "failed"), ("success", "running"), ("failed", "running"),
@@ -28,6 +29,37 @@ def counts_add_up(report: LoadReport) -> None:
     assert report.fetched == parts, (
         f"{report.resource}: {report.fetched} fetched, but {counts}, {report.quarantined} refused"
     )
+
+
+def state_of(database: Database, resource: str) -> tuple[str, Any]:
+    """The resource's status and watermark."""
+    return database.rows(
+        "SELECT last_sync_status, last_sync_time FROM vantage_sync_state WHERE resource = %s", resource
+    )[0]
+
+
+def state_is_right(
+    database: Database, resource: str, outcome: Outcome, before: tuple[str, Any], *, dry_run: bool
+) -> None:
+    """The state row and the history say what happened, and who did not succeed leaves the watermark alone."""
+    status, time = state_of(database, resource)
+    told = database.rows(
+        "SELECT status, records_synced, records_created, records_updated, records_unchanged, records_quarantined"
+        " FROM vantage_sync_history WHERE run_id = %s AND resource = %s",
+        [outcome.run_id, resource],
+    )
+    if dry_run:
+        assert (status, time) == before, f"{resource}: a dry run changed the state from {before} to {(status, time)}"
+        assert not told, f"{resource}: a dry run is in the history: {told}"
+    elif outcome.report is not None:
+        report, counts = outcome.report, outcome.report.counts
+        assert (status, time) == ("success", report.watermark_after), (status, time, report)
+        parts = (report.fetched, counts.created, counts.updated, counts.unchanged, report.quarantined)
+        assert told == [("success", *parts)], (told, parts)
+    else:
+        if status == "success" and told and told[0][0] == "success":
+            return  # it was cut off after all was committed
+        assert time == before[1], f"{resource}: a sync that {outcome.status} moved the watermark to {time}"
 
 
 def transitions_are_legal(database: Database) -> None:

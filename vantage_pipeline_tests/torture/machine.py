@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, ClassVar
 
@@ -11,65 +10,29 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from vantage_pipeline import catalog
-from vantage_pipeline.catalog.model import Resource
 from vantage_pipeline.errors import SourceError, SourceNotFound
 from vantage_pipeline.orchestration.partitions import day_start
-from vantage_pipeline.sandbox import Fault
+from vantage_pipeline.sandbox.faults import FAULT_KINDS, SLOW_KINDS, Fault
 from vantage_pipeline.warehouse import crash_points
 from vantage_pipeline_tests.torture import equality, invariants
 from vantage_pipeline_tests.torture.equality import Held
 from vantage_pipeline_tests.torture.local_edits import LocalEdits
+from vantage_pipeline_tests.torture.scenes import OFTEN, SCENES
 from vantage_pipeline_tests.torture.source_edits import KINDS, Edit, Editor, source_of
 from vantage_pipeline_tests.torture.vantage_records import ACCOUNTS, MOST, account_id
 from vantage_pipeline_tests.torture.world import Meanwhile, Outcome, Trouble, World
 
 STEPS = 20
-_RESOURCE_OF = {
-    "agent": "bubble/agent", "customer_profile": "bubble/customer", "user": "bubble/user", "invoice": "bubble/invoice",
-    "payment": "bubble/payment", "submit_payment": "bubble/submitted_payment", "invoice_item": "bubble/invoice_item",
-    "seda_registration": "bubble/seda_registration", "accounts": "vantage/accounts", "funds": "vantage/funds",
-    "cashflows": "vantage/cashflows", "commitment": "vantage/commitments",
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Scene:
-    """What a history is about: some types of one system, and what is derived from them."""
-
-    system: str
-    types: tuple[str, ...]
-    derived: str = ""
-
-
-SCENES = {
-    "people": Scene("bubble", ("agent", "customer_profile", "user")),
-    "payments": Scene("bubble", ("agent", "user", "invoice", "payment", "submit_payment"), "bubble/links"),
-    "registrations": Scene(
-        "bubble", ("customer_profile", "invoice", "invoice_item", "seda_registration"), "bubble/links"
-    ),
-    "bubble": Scene(
-        "bubble",
-        (
-            "agent",
-            "customer_profile",
-            "user",
-            "invoice",
-            "payment",
-            "submit_payment",
-            "invoice_item",
-            "seda_registration",
-        ),
-        "bubble/links",
-    ),
-    "vantage": Scene("vantage", ("accounts", "funds", "cashflows")),
-    "positions": Scene("vantage", ("accounts", "funds", "cashflows", "commitment"), "vantage/investments"),
-}
-
-OFTEN = ["vantage", "people", "payments", "registrations", "positions"] * 2 + ["bubble"]
-"""The scenes by how often a history has them: all of Bubble takes twice as long as the others."""
-
-PASSING = ("429", "500", "502", "503", "reset", "truncated", "malformed", "html", "wrong_code", "wrong_length")
-FAILING = ("401", "403")
+FAULTS = sorted(
+    name
+    for name, kind in FAULT_KINDS.items()
+    if kind.family != "payload" and name not in (*SLOW_KINDS, "refused", "slow", "429_seconds")
+)
+"""The kinds that a history meets. Strange records are made by its edits; what costs a time limit each is tried elsewhere."""
+POINTS = sorted(
+    crash_points.POINTS * 2 + tuple(p for p in crash_points.POINTS if p.startswith(("batch", "finish"))) * 2
+)
+"""The points at which a sync is cut off, by how often: a commit has more to lose."""
 numbers = st.integers(0, 11)
 edits = st.builds(
     Edit, st.sampled_from(KINDS), type_number=st.integers(0, 7), which=numbers, variant=st.integers(0, 9),
@@ -94,7 +57,7 @@ class Convergence(RuleBasedStateMachine):
     # The scene
 
     @initialize(
-        scene=st.integers(0, 10), many=st.integers(0, 3), synced=st.booleans(), thorough=st.sampled_from([False] * 4 + [True])
+        scene=st.integers(0, len(OFTEN) - 1), many=st.integers(0, 3), synced=st.booleans(), thorough=st.sampled_from([False] * 4 + [True])
     )  # fmt: skip
     def begin(self, scene: int, many: int, synced: bool, thorough: bool) -> None:
         """Choose what the history is about; there may be records, and they may have been synced."""
@@ -102,13 +65,11 @@ class Convergence(RuleBasedStateMachine):
         self.scene = SCENES[self.scenes[scene % len(self.scenes)]]
         self.source = source_of(self.scene.system, world.sandbox, self.scene.types)
         self.editor = Editor(world.sandbox, self.source, world.clock)
-        self.resources: list[tuple[Resource, str]] = [(catalog.find(_RESOURCE_OF[t]), t) for t in self.scene.types]
-        order = [resource.state for resource in catalog.RESOURCES]
-        self.resources.sort(key=lambda pair: order.index(pair[0].state))
+        self.resources = self.scene.resources
         self.tables = equality.tables_of(self.resources)
         self.local = LocalEdits(world.lived)
         for number in range(len(self.scene.types)):
-            for which in range(0, 3 * many, 2):
+            for which in range(3 * many):
                 self.editor.apply(Edit("insert", number, which, (which + number) % 10))
         self.started = True
         if synced:
@@ -144,7 +105,7 @@ class Convergence(RuleBasedStateMachine):
 
     @rule(number=numbers, which=st.integers(0, 5))
     def insert_row_of_our_own(self, number: int, which: int) -> None:
-        key = account_id(MOST + which) if which < ACCOUNTS - MOST else None
+        key = account_id(MOST + which % (ACCOUNTS - MOST)) if which < 5 else None
         self.world.tally.hand_edits += self.local.insert(self._table(number), key)
         self._step()
 
@@ -176,28 +137,28 @@ class Convergence(RuleBasedStateMachine):
         self._step(check=True)
 
     @rule(
-        number=numbers, mode=modes, which=numbers, flag=st.booleans(), kind=st.sampled_from(PASSING + FAILING),
+        number=numbers, mode=modes, which=numbers, flag=st.booleans(), kind=st.sampled_from(FAULTS),
         after=st.integers(0, 5), passes=st.booleans(),
     )  # fmt: skip
     def sync_with_fault(
         self, number: int, mode: str, which: int, flag: bool, kind: str, after: int, passes: bool
     ) -> None:
         """The sync gets over a fault that passes, and fails clearly on one that does not, unless it ended before."""
-        fault = Fault(kind, after=after, times=2 if passes else 1_000, retry_after="0" if flag else None)
-        survives = passes and kind in PASSING
+        survives = passes and FAULT_KINDS[kind].once == "passes"
+        fault = Fault(kind, after=after, times=1 if passes else 1_000)
         outcome = self._run(number, mode, which, flag, trouble=Trouble([fault]), may_fail=not survives)
         assert outcome.status == "success" or isinstance(outcome.error, SourceError), outcome.error
         self._step(check=True)
 
     @rule(
-        number=numbers, mode=modes, which=numbers, flag=st.booleans(), point=st.sampled_from(crash_points.POINTS),
-        passed=st.integers(0, 4), lost=st.sampled_from([False, False, True]),
+        number=numbers, mode=modes, which=numbers, flag=st.booleans(), point=st.sampled_from(POINTS),
+        passed=st.integers(0, 2), lost=st.sampled_from([False, False, True]),
     )  # fmt: skip
     def sync_cut_off(self, number: int, mode: str, which: int, flag: bool, point: str, passed: int, lost: bool) -> None:
         """The process is killed, or the connection is lost, at a named point."""
-        trouble = Trouble(point=point, number=passed, lost=lost)
+        trouble = Trouble(point=point, number=passed if point.startswith("batch") else 0, lost=lost)
         if point.startswith("failure"):
-            trouble.number, trouble.lost = 0, False
+            trouble.lost = False
             trouble.faults = [Fault("401", after=passed, times=1_000)]
         self._run(number, mode, which, flag, trouble=trouble, may_fail=True)
         self._step(check=True)
@@ -253,11 +214,11 @@ class Convergence(RuleBasedStateMachine):
         meanwhile: Meanwhile | None = None, may_fail: bool = False, dry_run: bool = False,
     ) -> Outcome:  # fmt: skip
         """One sync, and what must hold of its end."""
-        names = [resource.asset for resource, _ in self.resources] + [self.scene.derived] * bool(self.scene.derived)
+        names = self.scene.names
         name = names[number % len(names)]
         how = self._how(name, mode, which, flag)
         state = catalog.find(name).state
-        before = self._state(state)
+        before = invariants.state_of(self.world.lived, state)
         outcome = self.world.sync(name, self.editor, trouble=trouble, meanwhile=meanwhile, dry_run=dry_run, **how)
         self.world.tally.syncs["dry run" if dry_run else mode] += 1
         if outcome.report is not None:
@@ -265,7 +226,7 @@ class Convergence(RuleBasedStateMachine):
         if not may_fail and meanwhile is None and outcome.status != "success":
             unknown = isinstance(outcome.error, SourceNotFound) and bool(how.get("ids"))
             assert unknown, f"{name} {mode}: {outcome.error}"
-        self._state_is_right(state, outcome, before, dry_run=dry_run)
+        invariants.state_is_right(self.world.lived, state, outcome, before, dry_run=dry_run)
         return outcome
 
     def _how(self, name: str, mode: str, which: int, flag: bool) -> dict[str, Any]:
@@ -282,40 +243,6 @@ class Convergence(RuleBasedStateMachine):
             return {"ids": [self.source.key("invoice", which)], "force": flag}
         return {}
 
-    def _state(self, resource: str) -> tuple[str, Any]:
-        rows = self.world.lived.rows(
-            "SELECT last_sync_status, last_sync_time FROM vantage_sync_state WHERE resource = %s", resource
-        )
-        return rows[0]
-
-    def _state_is_right(self, resource: str, outcome: Outcome, before: tuple[str, Any], *, dry_run: bool) -> None:
-        """The state row and the history say what happened, and a failure leaves the watermark alone."""
-        status, time = self._state(resource)
-        told = self.world.lived.rows(
-            "SELECT status, records_synced, records_created, records_updated, records_unchanged, records_quarantined"
-            " FROM vantage_sync_history WHERE run_id = %s AND resource = %s",
-            [outcome.run_id, resource],
-        )
-        if dry_run:
-            assert (status, time) == before
-            assert not told
-        elif outcome.report is not None:
-            report, counts = outcome.report, outcome.report.counts
-            assert (status, time) == ("success", report.watermark_after), (status, time, report)
-            parts = (report.fetched, counts.created, counts.updated, counts.unchanged, report.quarantined)
-            assert told == [("success", *parts)], (told, parts)
-        elif status != "success" or outcome.status == "failed":
-            assert time == before[1], (
-                f"{resource}: the watermark moved from {before[1]} to {time} by a sync that {outcome.status}"
-            )
-        if (
-            outcome.status == "failed"
-            and not dry_run
-            and outcome.error
-            and not isinstance(outcome.error.__cause__, Exception)
-        ):
-            assert len(told) == 1
-
     def _step(self, *, check: bool = False) -> None:
         self.steps += 1
         if check:
@@ -329,8 +256,7 @@ class Convergence(RuleBasedStateMachine):
         self.local.check(self.tables)
 
     def _sync_all(self, *, full: bool) -> None:
-        names = [resource.asset for resource, _ in self.resources] + [self.scene.derived] * bool(self.scene.derived)
-        for position, name in enumerate(names):
+        for position, name in enumerate(self.scene.names):
             later = frozenset(table.name for table in self.tables[position + 1 :])
             outcome = self.world.sync(name, self.editor, full=full, deferred=later)
             assert outcome.status == "success", f"a quiet sync of {name} ended with {outcome.error}"
@@ -352,8 +278,7 @@ class Convergence(RuleBasedStateMachine):
             world.fresh.execute(
                 f"INSERT INTO {table} (name, source_kind, external_id) VALUES ('Ours', 'DISTRIBUTOR', %s)", [key]
             )
-        names = [resource.asset for resource, _ in self.resources] + [self.scene.derived] * bool(self.scene.derived)
-        world.load_fresh(names)
+        world.load_fresh(self.scene.names)
         lived, fresh = Held(world.lived, self.tables), Held(world.fresh, self.tables)
         world.tally.rows_compared += equality.equal_to_fresh(lived, fresh, self.tables)
         if self.scene.derived == "vantage/investments":

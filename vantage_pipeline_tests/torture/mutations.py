@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from unittest.mock import patch
 
@@ -17,6 +18,7 @@ from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor
 
 from vantage_pipeline.catalog.model import BubbleEndpoint, Dataset
+from vantage_pipeline.errors import SourceProtocolError
 from vantage_pipeline.orchestration import bubble_reading
 from vantage_pipeline.orchestration.bubble_reading import BubbleReading
 from vantage_pipeline.orchestration.config import Mode
@@ -104,14 +106,20 @@ def offset_paging(_world: World) -> Iterator[None]:
                 "limit": str(PAGE), "cursor": str(offset), "sort_field": window.field,
                 "constraints": json.dumps(_within(window)),
             }  # fmt: skip
-            answer = self.session.get(f"/obj/{endpoint.type_name}", params=params, what=endpoint.type_name)
-            response = answer.decoded.value["response"]
-            remaining, records = response["remaining"], response["results"]
+            records, remaining = self.session.retrying(partial(_part, self, endpoint.type_name, params))
             offset += len(records)
-            yield Page(dataset.table, records, answer.decoded.clean)
+            yield Page(dataset.table, records)
 
     with patch.object(BubbleClient, "read", mutated):
         yield
+
+
+def _part(client: BubbleClient, type_name: str, params: dict[str, str]) -> tuple[list[Any], int]:
+    value = client.session.get(f"/obj/{type_name}", params=params, what=type_name).decoded.value
+    response = value.get("response") if isinstance(value, dict) else None
+    if not isinstance(response, dict) or not isinstance(response.get("results"), list):
+        raise client.session.transient(SourceProtocolError(f"{type_name}: no list of results"))
+    return response["results"], response["remaining"]
 
 
 @contextmanager
@@ -223,13 +231,13 @@ class Mutation:
 MUTATIONS = {
     "the overlap dropped": Mutation(overlap_dropped, "people", 1),
     "the watermark taken at the end of the reading": Mutation(watermark_at_the_end, "people", 1),
-    "state committed apart from data": Mutation(state_apart_from_data, "people", 1),
-    "offset paging": Mutation(offset_paging, "people", 1),
+    "state committed apart from data": Mutation(state_apart_from_data, "agents", 1),
+    "offset paging": Mutation(offset_paging, "agents", 1),
     "a plain ON CONFLICT DO UPDATE of all columns": Mutation(all_columns_overwritten, "vantage", 1),
     "pending links ignored": Mutation(pending_links_ignored, "vantage", 1),
     "quarantine ignored": Mutation(quarantine_ignored, "vantage", 1),
     "deletion after an incremental reading": Mutation(deletion_after_an_increment, "people", 1),
     "a dry run that commits": Mutation(dry_run_commits, "vantage", 1),
-    "rows of another owner overwritten": Mutation(owner_ignored, "vantage", 1),
+    "rows of another owner overwritten": Mutation(owner_ignored, "accounts", 1),
     "links through a user not followed": Mutation(aliases_not_followed, "people", 1),
 }

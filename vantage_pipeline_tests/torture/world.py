@@ -23,7 +23,7 @@ from vantage_pipeline_tests.torture.clock import Clock
 from vantage_pipeline_tests.torture.source_edits import Edit, Editor
 from vantage_pipeline_tests.torture.tally import Tally
 
-PAGE = 4
+PAGE = 3
 """Records a page: few records fill several."""
 _KEPT = ("vantage_schema_objects", "vantage_sync_expectation")
 _WATCH = """
@@ -151,7 +151,7 @@ class World:
         with Sandbox.start(accounts=1, funds=1, cash_flows=1, bubble_scale=0.0) as sandbox:
             world = cls(sandbox, lived, fresh, state_dir)
             try:
-                with world.clock.installed(sandbox):
+                with world.clock.installed():
                     yield world
             finally:
                 world.pipeline.close()
@@ -175,7 +175,7 @@ class World:
         """No fault is left, nobody else edits."""
         self.tally.faults.update(self.sandbox.faults.injected)
         self.sandbox.faults.injected.clear()
-        self.sandbox.faults.planned.clear()
+        self.sandbox.faults.clear()
         self.sandbox.on_request.clear()
         self.sandbox.requests.clear()
 
