@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any
 
 from vantage_pipeline.catalog.model import Table
-from vantage_pipeline.records.mapping import Limits, Mapper
-from vantage_pipeline.records.model import Page, Record, RowBatch
+from vantage_pipeline.records.limits import Limits
+from vantage_pipeline.records.mapping import Mapper
+from vantage_pipeline.records.model import Page, RowBatch
 from vantage_pipeline.settings import Settings
 from vantage_pipeline.warehouse.sink import Sink
 
+_BATCH_BYTES = 16 * 2**20
+"""Bytes received in one batch, about; decoded they take several times as much."""
 Progress = Callable[[str, int, int], None]
 """Called with the table, pages so far and records so far."""
 
@@ -41,30 +45,47 @@ def limited(pages: Iterable[Page], limit: int | None) -> Iterator[Page]:
     left = limit
     for page in pages:
         if left is not None and len(page.records) >= left:
-            yield Page(page.table, page.records[:left], page.clean, page.position)
+            yield replace(page, records=page.records[:left])
             return
         yield page
         left = None if left is None else left - len(page.records)
 
 
 def batched(pages: Iterable[Page], size: int) -> Iterator[Page]:
-    """Pages joined and cut to batches of `size` records, the last one smaller; a batch is of one table."""
-    records: list[Record] = []
-    table: Table | None = None
-    clean, position = True, dict[str, Any]()
+    """Pages joined and cut to batches of `size` records, the last one smaller; a batch is of one table.
+
+    Where records are large, a batch ends earlier, after the page that fills it.
+    """
+    held: list[Page] = []
+    records = received = 0
     for page in pages:
-        if table is not None and page.table.name != table.name:
-            if records:
-                yield Page(table, records, clean, position)
-            records, clean = [], True
-        table, clean, position = page.table, clean and page.clean, dict(page.position)
-        records.extend(page.records)
-        while len(records) >= size:
-            yield Page(table, records[:size], clean, position)
-            records = records[size:]
-            clean = page.clean
-    if table is not None and records:
-        yield Page(table, records, clean, position)
+        if held and page.table.name != held[0].table.name:
+            yield _joined(held)
+            held, records, received = [], 0, 0
+        held.append(page)
+        records += len(page.records)
+        received += page.bytes or 0
+        if records >= size or received > _BATCH_BYTES:
+            batch = _joined(held)
+            whole = records // size * size if received <= _BATCH_BYTES else records
+            for start in range(0, whole, size):
+                yield replace(batch, records=batch.records[start : min(start + size, whole)])
+            rest = batch.records[whole:]
+            held = [replace(page, records=rest)] if rest else []
+            records, received = len(rest), (page.bytes or 0) if rest else 0
+    if records:
+        yield _joined(held)
+
+
+def _joined(pages: Sequence[Page]) -> Page:
+    sizes = [page.bytes for page in pages if page.bytes is not None]
+    return Page(
+        table=pages[0].table,
+        records=list(chain.from_iterable(page.records for page in pages)),
+        clean=all(page.clean for page in pages),
+        position=dict(pages[-1].position),
+        bytes=max(sizes) if len(sizes) == len(pages) else None,
+    )
 
 
 def pump(

@@ -50,12 +50,16 @@ class RelatedWriter:
     def write(self, page: Page, *, own: bool = True, depth: int = 0) -> MergeCounts:
         """Map a page, write its missing parents, then its rows."""
         batch = self.mappers.of(page.table).map(page)
-        self._asked.update((page.table.name, key) for key in batch.columns[page.table.key] if key)
+        arriving = {(page.table.name, key) for key in batch.columns[page.table.key] if key} - self._asked
+        self._asked |= arriving
         if depth < _DEPTH:
             for parent, keys in self._named(batch).items():
                 self._fetch(parent, keys, depth)
         resource = None if own else next(r for r in catalog.RESOURCES if page.table.name in r.tables and r.datasets)
-        return self.load.write(batch, position=page.position, resource=resource)
+        counts = self.load.write(batch, position=page.position, resource=resource)
+        # from now on the table tells of them; a run may have millions
+        self._asked -= arriving
+        return counts
 
     def write_children(self, pages: Iterable[Page]) -> None:
         """Write records that belong to the batch just written, with their own parents."""
@@ -66,9 +70,10 @@ class RelatedWriter:
     def missing(self, table: Table, keys: Iterable[str]) -> list[str]:
         """The ids among `keys` that are neither in the table nor asked for yet; they count as asked now."""
         wanted = [key for key in dict.fromkeys(keys) if ID.match(key) and (table.name, key) not in self._asked]
-        self._asked.update((table.name, key) for key in wanted)
         there = lookup.present(self.load.connection, table, wanted)
-        return [key for key in wanted if key not in there]
+        missing = [key for key in wanted if key not in there]
+        self._asked.update((table.name, key) for key in missing)
+        return missing
 
     def _named(self, batch: RowBatch) -> Mapping[str, list[str]]:
         """Parents' keys by table, from the single links of a batch."""

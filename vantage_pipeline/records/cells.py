@@ -108,7 +108,8 @@ def boolean(value: Any) -> str | None:
 
 
 @lru_cache(maxsize=16_384)
-def _date_of(value: str) -> str | None:
+def calendar_date_text(value: str) -> str | None:
+    """`calendar_date` of a text. Days repeat, so they are remembered."""
     stripped = value.strip()
     if not stripped:
         return None
@@ -129,7 +130,7 @@ def calendar_date(value: Any) -> str | None:
         value = f"{value:08d}"
     if type(value) is not str:
         raise CellError("NOT_A_DATE", f"expected a date, got {_kind_of(value)} {shown(value)}")
-    return _date_of(value)
+    return calendar_date_text(value)
 
 
 def timestamp_in(zone: ZoneInfo) -> CellFunction:

@@ -7,6 +7,7 @@ standard library, which takes such text, so that one bad record does not cost it
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NoReturn
@@ -63,6 +64,12 @@ def encode(value: object) -> str:
     UnicodeEncodeError on a lone surrogate.
     """
     return _encoder.encode(value).decode("utf-8")
+
+
+def encode_lines(values: Sequence[object]) -> list[str]:
+    """`encode` of each value."""
+    # no line break but those between values: inside a text they are escaped
+    return _encoder.encode_lines(values).decode("utf-8").split("\n")[:-1]
 
 
 def encode_raw(record: object) -> str:

@@ -1,44 +1,28 @@
 """Records to rows, a column at a time: `Mapper.map` turns a page into a `RowBatch`.
 
-A column is converted in one comprehension; only when a value does not fit is the column gone through again,
-value by value, to find out which records to reject and why.
+A column goes whole through its shortcut (`columns`) where that can vouch for it, else value by value. Only when a
+value does not fit is the column gone through again, to find out which records to reject and why.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
-from vantage_pipeline.catalog.model import Column, Kind, Rule, Table
-from vantage_pipeline.records import cells
-from vantage_pipeline.records.cells import CellError, CellFunction
-from vantage_pipeline.records.decode import depth, encode, encode_raw, has_unstorable_text
+from vantage_pipeline.catalog.model import Kind, Rule, Table
+from vantage_pipeline.records import cells, columns
+from vantage_pipeline.records.cells import CellError
+from vantage_pipeline.records.decode import encode_lines, encode_raw
+from vantage_pipeline.records.limits import Limits, beyond
 from vantage_pipeline.records.model import Cell, Page, Record, Rejection, RowBatch
-from vantage_pipeline.records.rules import RULES
+from vantage_pipeline.records.plans import ColumnType, Fields, Plan, at_once, cell_of, plan_of
 
+T = TypeVar("T")
 EXTRA = "extra"
 _LONGEST_KEY = 500
 """Characters: what an index takes, with room for another column beside it."""
-
-
-@dataclass(frozen=True, slots=True)
-class ColumnType:
-    """What a column is in the database at hand, which may differ from the catalog."""
-
-    kind: Kind
-    max_length: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Bounds on one record: encoded bytes and nesting of lists and objects."""
-
-    record_bytes: int = 8 * 2**20
-    nesting: int = 32
 
 
 class Mapper:
@@ -61,53 +45,66 @@ class Mapper:
     ) -> None:
         self._table = table
         self._limits = limits or Limits()
-        functions = cells.functions(zone)
+        functions, shortcuts = cells.functions(zone), columns.shortcuts(zone)
         live = types or {}
-        self._columns = [(column, _converter(column, live.get(column.name), functions)) for column in table.columns]
+        self._plans = [plan_of(column, live.get(column.name), functions, shortcuts) for column in table.columns]
         self._key = table.column(table.key)
-        self._key_cell = _cell_of(self._key, functions[Kind.TEXT])
+        self._key_cell = cell_of(self._key, functions[Kind.TEXT])
         kept = {name for column in table.columns if column.keep_raw for name in column.fields}
         self._not_extra = table.fields - kept
 
     def map(self, page: Page) -> RowBatch:
         """The page as rows; records that cannot be mapped as rejections."""
         rejections: list[Rejection] = []
-        records, keys, repeated = self._distinct(page.records, rejections)
-        fetched = len(records) + len(rejections)
-        records, keys = self._within_limits(records, keys, clean=page.clean, rejections=rejections)
-        fields: Counter[str] = Counter()
-        for record in records:
-            fields.update(record.keys())
+        fields, keys, repeated = self._distinct(page.records, rejections)
+        fetched = len(keys) + len(rejections)
+        broken = beyond(fields, self._limits, clean=page.clean, received=page.bytes)
+        if broken:
+            rejections.extend(
+                self._reject(fields.records[index], keys[index], problem.code, problem.field, problem.message)
+                for index, problem in broken.items()
+            )
+            fields, keys = Fields(_without(fields.records, broken)), _without(keys, broken)
+        records = fields.records
 
-        columns: dict[str, list[Cell]] = {}
+        made: dict[str, Sequence[Cell]] = {}
         refused: dict[int, Rejection] = {}
-        for column, convert in self._columns:
-            if column.name == self._table.key:
-                columns[column.name] = list(keys)
+        for plan in self._plans:
+            name = plan.column.name
+            if name == self._table.key:
+                made[name] = keys
                 continue
             try:
-                columns[column.name] = [convert(record) for record in records]
+                whole = at_once(plan, fields)
+                made[name] = [plan.convert(record) for record in records] if whole is None else whole
             except CellError:
-                columns[column.name] = self._one_by_one(column, convert, records, keys, refused)
-        columns[EXTRA] = self._extra(records)
+                made[name] = self._one_by_one(plan, records, keys, refused)
+        rest = encode_lines(fields.rest(self._not_extra))
+        made[EXTRA] = [None if line == "{}" else line for line in rest]
 
         if refused:
-            stay = [index for index in range(len(records)) if index not in refused]
-            columns = {name: [values[index] for index in stay] for name, values in columns.items()}
-            records = [records[index] for index in stay]
+            made = {name: _without(values, refused) for name, values in made.items()}
+            records = _without(records, refused)
             rejections.extend(refused[index] for index in sorted(refused))
         return RowBatch(
             table=self._table,
-            columns=columns,
+            columns=made,
             records=records,
             rejections=tuple(rejections),
             fetched=fetched,
             repeated=repeated,
-            fields=fields,
+            fields=fields.counts(),
         )
 
-    def _distinct(self, found: Sequence[Any], rejections: list[Rejection]) -> tuple[list[Record], list[str], int]:
+    def _distinct(self, found: Sequence[Any], rejections: list[Rejection]) -> tuple[Fields, Sequence[str], int]:
         """Records with a usable key, the last of those that share one, in order of first appearance."""
+        fields = Fields(found) if set(map(type, found)) == {dict} else None
+        keys = None if fields is None else self._keys_at_once(fields)
+        if fields is not None and keys is not None:
+            together = dict(zip(keys, found, strict=True))
+            if len(together) < len(found):
+                fields = Fields(list(together.values()))
+            return fields, list(together), len(found) - len(together)
         by_key: dict[str, Record] = {}
         without = 0
         for record in found:
@@ -134,55 +131,24 @@ class Mapper:
                 without += 1
                 continue
             by_key[key] = record
-        return list(by_key.values()), list(by_key), len(found) - without - len(by_key)
+        return Fields(list(by_key.values())), list(by_key), len(found) - without - len(by_key)
 
-    def _within_limits(
-        self, records: list[Record], keys: list[str], *, clean: bool, rejections: list[Rejection]
-    ) -> tuple[list[Record], list[str]]:
-        refused: set[int] = set()
-        for index, record in enumerate(records):
-            problem = self._limit_broken(record, clean=clean)
-            if problem is not None:
-                refused.add(index)
-                rejections.append(self._reject(record, keys[index], problem[0], problem[1], problem[2]))
-        if not refused:
-            return records, keys
-        stay = [index for index in range(len(records)) if index not in refused]
-        return [records[index] for index in stay], [keys[index] for index in stay]
-
-    def _limit_broken(self, record: Record, *, clean: bool) -> tuple[str, str, str] | None:
-        size = 0
-        for name, value in record.items():
-            kind = type(value)
-            if kind is str:
-                size += len(value)
-            elif kind is list or kind is dict:
-                if depth(value, self._limits.nesting) > self._limits.nesting:
-                    return "TOO_DEEP", name, f"expected at most {self._limits.nesting} levels of nesting"
-                size += len(encode_raw(value))
-        if size > self._limits.record_bytes:
-            return "TOO_LARGE", "", f"expected at most {self._limits.record_bytes} bytes a record, got {size}"
-        if not clean and has_unstorable_text(record):
-            field = next((name for name, value in record.items() if has_unstorable_text({name: value})), "")
-            return (
-                "UNSTORABLE_TEXT",
-                field,
-                "the text holds a NUL or a lone surrogate, which PostgreSQL cannot store",
-            )
-        return None
+    def _keys_at_once(self, fields: Fields) -> list[str] | None:
+        if self._key.rule is not Rule.AS_IS or len(self._key.fields) != 1:
+            return None
+        name = self._key.fields[0]
+        keys = columns.converted(fields.values(name), fields.kinds(name), columns.texts)
+        usable = [key for key in keys or () if key]
+        return usable if len(usable) == len(fields.records) and max(map(len, usable)) <= _LONGEST_KEY else None
 
     def _one_by_one(
-        self,
-        column: Column,
-        convert: Callable[[Record], Cell],
-        records: Sequence[Record],
-        keys: Sequence[str],
-        refused: dict[int, Rejection],
+        self, plan: Plan, records: Sequence[Record], keys: Sequence[str], refused: dict[int, Rejection]
     ) -> list[Cell]:
+        column = plan.column
         values: list[Cell] = []
         for index, record in enumerate(records):
             try:
-                values.append(convert(record))
+                values.append(plan.convert(record))
             except CellError as error:
                 values.append(None)
                 if index not in refused:
@@ -190,14 +156,6 @@ class Mapper:
                     message = f"{field}: {error}"
                     refused[index] = self._reject(record, keys[index], error.code, field, message)
         return values
-
-    def _extra(self, records: Sequence[Record]) -> list[Cell]:
-        left_out = self._not_extra
-        rest = (
-            {name: value for name, value in record.items() if name not in left_out and value is not None}
-            for record in records
-        )
-        return [encode(fields) if fields else None for fields in rest]
 
     def _reject(self, record: object, key: str | None, code: str, field: str, message: str) -> Rejection:
         raw = encode_raw(record)
@@ -212,58 +170,6 @@ class Mapper:
         )
 
 
-def _cell_of(column: Column, cell: CellFunction) -> Callable[[Record], Cell]:
-    """The column's rule followed by its cell function."""
-    if column.rule is Rule.AS_IS and len(column.fields) == 1:
-        name = column.fields[0]
-
-        def plain(record: Record) -> Cell:
-            value = record.get(name)
-            return None if value is None else cell(value)
-
-        return plain
-    rule = RULES[column.rule]
-
-    def ruled(record: Record) -> Cell:
-        value = rule(record, column)
-        return None if value is None else cell(value)
-
-    return ruled
-
-
-def _converter(
-    column: Column, live: ColumnType | None, functions: Mapping[Kind, CellFunction]
-) -> Callable[[Record], Cell]:
-    kind = live.kind if live else column.kind
-    if column.link is not None and not column.link.many:
-        kind = Kind.TEXT
-    cell = functions[kind]
-    if kind is Kind.TEXT and column.kind is Kind.TEXT_ARRAY:
-        cell = functions[Kind.JSON]
-    elif kind is Kind.TEXT and column.kind not in (Kind.TEXT, Kind.BIGINT):
-        cell = functions[column.kind]
-    convert = _cell_of(column, cell)
-    if column.link is not None and not column.link.many:
-        convert = _empty_is_none(convert)
-    length = min((n for n in (column.max_length, live.max_length if live else None) if n), default=None)
-    if not column.required and length is None:
-        return convert
-
-    def bounded(record: Record) -> Cell:
-        value = convert(record)
-        if value is None or (column.required and not value):
-            if column.required:
-                raise CellError("REQUIRED_FIELD_MISSING", "a value is required and there is none")
-            return None
-        if length is not None and len(value) > length:
-            raise CellError("TOO_LONG", f"expected at most {length} characters, got {len(value)}")
-        return value
-
-    return bounded
-
-
-def _empty_is_none(convert: Callable[[Record], Cell]) -> Callable[[Record], Cell]:
-    def linked(record: Record) -> Cell:
-        return convert(record) or None
-
-    return linked
+def _without(items: Sequence[T], places: Mapping[int, object]) -> list[T]:
+    """The items but those at some places."""
+    return [item for index, item in enumerate(items) if index not in places]

@@ -23,6 +23,8 @@ class Page:
     clean: bool = True
     position: Mapping[str, Any] = field(default_factory=dict)
     """Where the reading stands after this page, for the checkpoint."""
+    bytes: int | None = None
+    """Size of the largest response that any of the records came in; None where it is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +56,13 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class RowBatch:
-    """Rows by column. All lists have the length of `records`, the rows' raw records.
+    """Rows by column. All columns have the length of `records`, the rows' raw records.
 
     A link's column holds the parent's key as the record has it; the merge finds the parent.
     """
 
     table: Table
-    columns: Mapping[str, list[Cell]]
+    columns: Mapping[str, Sequence[Cell]]
     records: Sequence[Record]
     rejections: Sequence[Rejection] = ()
     fetched: int = 0

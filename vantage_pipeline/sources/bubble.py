@@ -9,9 +9,8 @@ There is no "greater or equal". Several records, even more than a page of them, 
 from __future__ import annotations
 
 import json
-import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -25,6 +24,7 @@ from vantage_pipeline.records.model import Page, Record
 from vantage_pipeline.settings import Settings
 from vantage_pipeline.sources.budget import RequestBudget
 from vantage_pipeline.sources.http import ApiSession, Policy
+from vantage_pipeline.sources.versions import Seen, Version, version_of
 
 PAGE = 100
 """Records a response, at most."""
@@ -53,6 +53,8 @@ class _Answer:
     records: list[Record]
     remaining: int
     clean: bool
+    size: int
+    """Bytes of the response, the largest where there were several."""
 
 
 class BubbleClient:
@@ -95,22 +97,20 @@ class BubbleClient:
             SourceError: the type is unknown, hidden, or could not be read to its end.
         """
         endpoint = _endpoint(dataset)
-        windows: deque[Window] = deque([window])
-        running: set[Future[tuple[Page, Window | None, list[Window]]]] = set()
-        seen = _Seen()
+        windows: deque[_Place] = deque([_Place(window)])
+        running: set[Future[tuple[Page, list[_Place]]]] = set()
         workers = self._settings.concurrency
         with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="bubble-window") as pool:
             try:
                 while windows or running:
                     while windows and len(running) < workers:
                         free = workers - len(running) - len(windows)
-                        running.add(pool.submit(self._step, dataset, endpoint, windows.popleft(), seen, free > 0))
+                        running.add(pool.submit(self._step, dataset, endpoint, windows.popleft(), free > 0))
                     done, running = wait(running, return_when=FIRST_COMPLETED)
                     for future in done:
-                        page, rest, others = future.result()
-                        if rest is not None:
-                            windows.appendleft(rest)
-                        windows.extend(others)
+                        page, left = future.result()
+                        windows.extendleft(left[:1])
+                        windows.extend(left[1:])
                         if page.records:
                             yield page
             finally:
@@ -144,39 +144,48 @@ class BubbleClient:
         return response
 
     def _step(
-        self, dataset: Dataset, endpoint: BubbleEndpoint, window: Window, seen: _Seen, share: bool
-    ) -> tuple[Page, Window | None, list[Window]]:
-        """One page of a window; what is left of the window, and parts of it given away."""
+        self, dataset: Dataset, endpoint: BubbleEndpoint, place: _Place, share: bool
+    ) -> tuple[Page, list[_Place]]:
+        """One page of a window; what is left of the window, and the part of it given away, if any."""
+        window = place.window
         answer = self._list(endpoint.type_name, _within(window), sort_field=window.field, since=window.start)
+        seen = Seen(place.given)
         fresh = seen.add(answer.records)
-        page = Page(dataset.table, fresh, answer.clean, {"field": window.field, "window": _shown(window)})
+        position = {"field": window.field, "window": _shown(window)}
+        page = Page(dataset.table, fresh, answer.clean, position, answer.size)
         # a full page may have others behind it, whatever `remaining` says; a watermark does not rest on its word alone
         if not answer.remaining and (len(answer.records) < PAGE or window.field != _MODIFIED):
-            return page, None, []
+            return page, []
         moments = _moments(answer.records, window.field, endpoint)
         first, last = moments[0], moments[-1]
         if first == last:
             ties = self._ties(endpoint, window.field, last, seen)
-            merged = Page(dataset.table, [*fresh, *ties.records], page.clean and ties.clean, page.position)
-            return merged, _narrowed(window, last + _MILLISECOND), []
+            size = max(answer.size, ties.size)
+            merged = Page(dataset.table, [*fresh, *ties.records], page.clean and ties.clean, page.position, size)
+            beyond = _narrowed(window, last + _MILLISECOND)
+            return merged, [_Place(beyond)] if beyond else []
         rest = _narrowed(window, last)
-        if rest is None or not share or answer.remaining <= _SPLIT_ABOVE:
-            return page, rest, []
+        if rest is None:
+            return page, []
+        # the next page begins with what carries the last moment of this one
+        given = [version_of(record) for record in answer.records if isinstance(record, dict)]
+        if not share or answer.remaining <= _SPLIT_ABOVE:
+            return page, [_Place(rest, given)]
         near, far = _halves(rest)
-        return page, near, far
+        return page, [_Place(near, given), *map(_Place, far)]
 
-    def _ties(self, endpoint: BubbleEndpoint, field: str, moment: datetime, seen: _Seen) -> _Answer:
+    def _ties(self, endpoint: BubbleEndpoint, field: str, moment: datetime, seen: Seen) -> _Answer:
         """All records of one millisecond, by their ids: there are more of them than a page holds."""
         exactly = _within(Window(field, moment, moment + _MILLISECOND))
         found: list[Record] = []
-        clean, after = True, ""
+        clean, after, size = True, "", 0
         while True:
             beyond = [{"key": "_id", "constraint_type": "greater than", "value": after}] if after else []
             answer = self._list(endpoint.type_name, [*exactly, *beyond], sort_field="_id")
-            clean = clean and answer.clean
+            clean, size = clean and answer.clean, max(size, answer.size)
             found.extend(seen.add(answer.records))
             if not answer.remaining and len(answer.records) < PAGE:
-                return _Answer(found, 0, clean)
+                return _Answer(found, 0, clean, size)
             ids = [str(record.get("_id", "")) for record in answer.records]
             if not ids or max(ids) <= after:
                 raise SourceProtocolError(
@@ -187,27 +196,27 @@ class BubbleClient:
             after = max(ids)
 
     def _slices(self, dataset: Dataset, endpoint: BubbleEndpoint, key: str, ids: Sequence[str]) -> Iterator[Page]:
-        seen = _Seen()
+        seen = Seen()
         slices = list(_sliced(ids, self._slice_room(endpoint, key), by_id=key == "_id"))
         with ThreadPoolExecutor(max_workers=self._settings.concurrency, thread_name_prefix="bubble-ids") as pool:
-            for records, clean in pool.map(lambda part: self._slice(endpoint, key, part), slices):
-                fresh = seen.add(records)
+            for answer in pool.map(lambda part: self._slice(endpoint, key, part), slices):
+                fresh = seen.add(answer.records)
                 if fresh:
-                    yield Page(dataset.table, fresh, clean, {"ids": len(ids)})
+                    yield Page(dataset.table, fresh, answer.clean, {"ids": len(ids)}, answer.size)
 
-    def _slice(self, endpoint: BubbleEndpoint, key: str, part: Sequence[str]) -> tuple[list[Record], bool]:
+    def _slice(self, endpoint: BubbleEndpoint, key: str, part: Sequence[str]) -> _Answer:
         """All records of one slice; those found through a link may fill several pages, read by `_id`."""
         base: list[Constraint] = [{"key": key, "constraint_type": "in", "value": list(part)}]
         found: list[Record] = []
-        clean, after = True, ""
+        clean, after, size = True, "", 0
         while True:
             beyond = [{"key": "_id", "constraint_type": "greater than", "value": after}] if after else []
             answer = self._list(endpoint.type_name, [*base, *beyond], sort_field="_id")
             found.extend(answer.records)
-            clean = clean and answer.clean
+            clean, size = clean and answer.clean, max(size, answer.size)
             ids = [str(record.get("_id", "")) for record in answer.records]
             if not answer.remaining or not ids:
-                return found, clean
+                return _Answer(found, 0, clean, size)
             if max(ids) <= after:
                 raise SourceProtocolError(f"bubble: {endpoint.type_name}: reading by _id does not advance")
             after = max(ids)
@@ -255,30 +264,17 @@ class BubbleClient:
                         f"sync again later"
                     )
                 )
-            return _Answer(results, remaining, answer.decoded.clean)
+            return _Answer(results, remaining, answer.decoded.clean, answer.size)
 
         return self.session.retrying(attempt)
 
 
-class _Seen:
-    """Drops records that a reading has given already in the same version."""
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where the reading of a window stands; `given` are the versions of records that its first page may repeat."""
 
-    def __init__(self) -> None:
-        self._versions: set[tuple[str, str]] = set()
-        self._lock = threading.Lock()
-
-    def add(self, records: Sequence[Any]) -> list[Record]:
-        fresh: list[Record] = []
-        with self._lock:
-            for record in records:
-                if not isinstance(record, dict):
-                    fresh.append(record)
-                    continue
-                version = (str(record.get("_id")), str(record.get("Modified Date")))
-                if version not in self._versions:
-                    self._versions.add(version)
-                    fresh.append(record)
-        return fresh
+    window: Window
+    given: Collection[Version] = ()
 
 
 def _endpoint(dataset: Dataset) -> BubbleEndpoint:

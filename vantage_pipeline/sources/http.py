@@ -75,6 +75,8 @@ class Answer:
 
     status: int
     decoded: Decoded
+    size: int
+    """Bytes of the body."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +165,7 @@ class ApiSession:
         self._note(response, len(body))
         self._check_status(response, body, what)
         try:
-            return Answer(response.status_code, decode(body, where=f"{self.policy.system}: {what}"))
+            return Answer(response.status_code, decode(body, where=f"{self.policy.system}: {what}"), len(body))
         except SourceProtocolError as error:
             raise _Transient(error) from error
 

@@ -17,6 +17,7 @@ from typing import Any
 from vantage_pipeline.catalog.model import Dataset, VantageEndpoint
 from vantage_pipeline.errors import SettingsError, SourceProtocolError, SourceRefused
 from vantage_pipeline.records.cells import shown
+from vantage_pipeline.records.decode import encode_raw
 from vantage_pipeline.records.model import Page, Record
 from vantage_pipeline.settings import Settings
 from vantage_pipeline.sources.http import Answer, ApiSession, Policy
@@ -26,6 +27,8 @@ EVERYTHING = date(1900, 1, 1)
 _CLIENT_HEADER = "X-com-vantageir-subscriptions-clientid"
 _EMPTY_PAGES_BORNE = 3
 _REPEATS_BORNE = 2
+_AHEAD_BYTES = 16 * 2**20
+"""Pages are fetched ahead up to about so many bytes; decoded they take several times as much."""
 
 
 @dataclass
@@ -54,6 +57,8 @@ class _Sheet:
     span: Span
     records: list[Record]
     clean: bool
+    size: int
+    """Bytes of the response."""
     more: bool
     per_page: int | None
     total: object
@@ -124,7 +129,7 @@ class VantageClient:
         """Pages in order while some are fetched ahead. How far ahead is known from the promised total."""
         promise.hear(first.total)
         expected = first.total if isinstance(first.total, int) else 0
-        seen: set[str] = set()
+        seen: set[int] = set()
         empty_in_a_row = 0
         before: _Sheet | None = None
         sheet, asked = first, next(spans)
@@ -132,7 +137,8 @@ class VantageClient:
         ahead: deque[Future[_Sheet]] = deque()
         try:
             while True:
-                while len(ahead) < self._settings.concurrency and asked.end < expected:
+                room = max(1, min(self._settings.concurrency, _AHEAD_BYTES // max(1, sheet.size)))
+                while len(ahead) < room and asked.end < expected:
                     asked = next(spans)
                     ahead.append(pool.submit(self._sheet, endpoint, day, asked))
                 if sheet.per_page is not None and sheet.per_page != sheet.span.size:
@@ -140,7 +146,8 @@ class VantageClient:
                 if sheet.records:
                     empty_in_a_row = 0
                     sheet = self._unrepeated(sheet, endpoint, day, seen)
-                    yield Page(dataset.table, _beyond(before, sheet, promise), sheet.clean, {"page": sheet.span.page})
+                    records, position = _beyond(before, sheet, promise), {"page": sheet.span.page}
+                    yield Page(dataset.table, records, sheet.clean, position, sheet.size)
                 elif sheet.more:
                     empty_in_a_row += 1
                     if empty_in_a_row >= _EMPTY_PAGES_BORNE:
@@ -160,13 +167,14 @@ class VantageClient:
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
-    def _unrepeated(self, sheet: _Sheet, endpoint: VantageEndpoint, day: date, seen: set[str]) -> _Sheet:
+    def _unrepeated(self, sheet: _Sheet, endpoint: VantageEndpoint, day: date, seen: set[int]) -> _Sheet:
         """The page, asked for again where it is an earlier one once more."""
+        mark = _fingerprint(sheet.records)
         for _ in range(_REPEATS_BORNE):
-            if _fingerprint(sheet.records) not in seen:
+            if mark not in seen:
                 break
             sheet = self._sheet(endpoint, day, sheet.span)
-        mark = _fingerprint(sheet.records)
+            mark = _fingerprint(sheet.records)
         if mark in seen:
             raise SourceProtocolError(
                 f"vantage: {endpoint.collection} page {sheet.span.page} repeats an earlier page, so records may be "
@@ -196,6 +204,7 @@ class VantageClient:
                 span=span,
                 records=records,
                 clean=answer.decoded.clean,
+                size=answer.size,
                 more=more is True or str(more).lower() == "true",
                 per_page=size if isinstance(size, int) and size > 0 else None,
                 total=context.get("total_available_Records"),
@@ -269,7 +278,7 @@ class VantageClient:
         def attempt() -> Page:
             answer = self.session.get(f"/api/{endpoint.collection}/Get", params=query, what=what)
             records, _ = self._open_envelope(answer, endpoint, what)
-            return Page(dataset.table, records, answer.decoded.clean, {"fund_id": fund_id})
+            return Page(dataset.table, records, answer.decoded.clean, {"fund_id": fund_id}, answer.size)
 
         return self.session.retrying(attempt)
 
@@ -305,6 +314,6 @@ def _fund_id(record: object) -> str:
     return str(value)
 
 
-def _fingerprint(records: list[Record]) -> str:
+def _fingerprint(records: list[Record]) -> int:
     """Tells pages apart by all they hold."""
-    return str(hash(repr(records)))
+    return hash(encode_raw(records))

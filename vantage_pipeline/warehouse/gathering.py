@@ -18,8 +18,8 @@ from psycopg2.extras import execute_values
 
 from vantage_pipeline.catalog.model import Resource, Table
 from vantage_pipeline.errors import WarehouseError
-from vantage_pipeline.records.mapping import ColumnType
 from vantage_pipeline.records.model import RowBatch
+from vantage_pipeline.records.plans import ColumnType
 from vantage_pipeline.warehouse import deletion, refusals, staging, tables
 from vantage_pipeline.warehouse.load_report import LoadReport
 from vantage_pipeline.warehouse.merge import MergeCounts

@@ -18,8 +18,8 @@ from psycopg2.extensions import cursor as Cursor
 
 from vantage_pipeline.catalog.model import Resource, Table
 from vantage_pipeline.errors import DatabaseUnreachable, PipelineError, WarehouseError
-from vantage_pipeline.records.mapping import ColumnType
 from vantage_pipeline.records.model import Rejection, RowBatch
+from vantage_pipeline.records.plans import ColumnType
 from vantage_pipeline.warehouse import (
     deletion,
     guard,

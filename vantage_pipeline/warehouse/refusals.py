@@ -14,7 +14,7 @@ from psycopg2 import errorcodes
 from psycopg2.extensions import cursor as Cursor
 
 from vantage_pipeline.errors import DatabaseUnreachable, TooManyRejections, WarehouseError
-from vantage_pipeline.records.model import Rejection, RowBatch
+from vantage_pipeline.records.model import Cell, Rejection, RowBatch
 from vantage_pipeline.warehouse.load_report import LoadOptions, LoadReport
 from vantage_pipeline.warehouse.merge import Merge
 
@@ -124,7 +124,7 @@ def foreign(cursor: Cursor, merge: Merge, batch: RowBatch) -> list[Rejection]:
     ]
 
 
-def _part(batch: RowBatch, start: int, end: int) -> dict[str, list[str | None]]:
+def _part(batch: RowBatch, start: int, end: int) -> dict[str, Sequence[Cell]]:
     return {name: values[start:end] for name, values in batch.columns.items()}
 
 

@@ -9,8 +9,8 @@ from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
 
 from vantage_pipeline.catalog.model import Resource, Table
-from vantage_pipeline.records.mapping import ColumnType
 from vantage_pipeline.records.model import RowBatch
+from vantage_pipeline.records.plans import ColumnType
 from vantage_pipeline.warehouse.load_report import LoadReport
 from vantage_pipeline.warehouse.merge import MergeCounts
 

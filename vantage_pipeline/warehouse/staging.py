@@ -5,8 +5,6 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 
-import pyarrow as pa
-import pyarrow.csv as arrow_csv
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
@@ -15,7 +13,10 @@ from vantage_pipeline.catalog.model import Table
 from vantage_pipeline.records.model import Cell, RowBatch
 from vantage_pipeline.warehouse.tables import LiveColumn
 
-_OPTIONS = arrow_csv.WriteOptions(include_header=False, quoting_style="all_valid")
+_PIECE = 1 << 20
+"""Bytes handed over at a time."""
+_ESCAPES = {"\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
+_TRANSLATION = str.maketrans(_ESCAPES)
 
 
 def staging_name(table: Table) -> str:
@@ -59,17 +60,27 @@ def fill(cursor: Cursor, batch: RowBatch) -> None:
     if not len(batch):
         return
     columns = staged_columns(batch.table)
-    statement = sql.SQL("COPY {} ({}) FROM STDIN WITH (FORMAT csv, NULL '')").format(
-        name, sql.SQL(", ").join(map(sql.Identifier, columns))
-    )
-    cursor.copy_expert(statement.as_string(cursor), io.BytesIO(_csv([batch.columns[c] for c in columns])))
-    cursor.execute(sql.SQL("ANALYZE {}").format(name))
+    statement = sql.SQL("COPY {} ({}) FROM STDIN").format(name, sql.SQL(", ").join(map(sql.Identifier, columns)))
+    # in large pieces: for each one the mapping thread has to be waited for
+    source = io.BytesIO(copy_text([batch.columns[column] for column in columns]))
+    cursor.copy_expert(statement.as_string(cursor), source, size=_PIECE)
+    # only what is joined on: to look at every column takes longer than the merge of unchanged rows
+    joined = [sql.Identifier(column) for column in (batch.table.key, *(link.name for link in batch.table.links))]
+    cursor.execute(sql.SQL("ANALYZE {} ({})").format(name, sql.SQL(", ").join(joined)))
 
 
-def _csv(columns: Sequence[list[Cell]]) -> memoryview:
-    """CSV in which NULL is empty and everything else is quoted, the empty text too."""
-    arrays = [pa.array(values, pa.string()) for values in columns]
-    table = pa.Table.from_arrays(arrays, names=[str(index) for index in range(len(arrays))])
-    sink = pa.BufferOutputStream()
-    arrow_csv.write_csv(table, sink, _OPTIONS)
-    return memoryview(sink.getvalue())
+def copy_text(columns: Sequence[Sequence[Cell]]) -> bytes:
+    """Rows in PostgreSQL's text format, from columns of the same length."""
+    rows = map("\t".join, zip(*map(_escaped, columns), strict=True))
+    return "".join([f"{row}\n" for row in rows]).encode("utf-8")
+
+
+def _escaped(values: Sequence[Cell]) -> Sequence[str]:
+    """A column with NULL as ``\\N`` and escapes where they are needed, which one look at the whole column tells."""
+    present = [value for value in values if value is not None]
+    everything = "\x00".join(present)
+    if any(mark in everything for mark in _ESCAPES):
+        return ["\\N" if value is None else value.translate(_TRANSLATION) for value in values]
+    if len(present) == len(values):
+        return present
+    return ["\\N" if value is None else value for value in values]

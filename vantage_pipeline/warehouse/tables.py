@@ -9,7 +9,7 @@ from psycopg2.extensions import connection as Connection
 
 from vantage_pipeline.catalog.model import Kind, Table
 from vantage_pipeline.errors import MigrationsMissing
-from vantage_pipeline.records.mapping import ColumnType
+from vantage_pipeline.records.plans import ColumnType
 
 BOOKKEEPING = ("created_at", "updated_at", "last_synced_at", "deleted_at", "extra")
 

@@ -9,8 +9,10 @@ import pytest
 
 from vantage_pipeline import catalog
 from vantage_pipeline.catalog.model import Kind
-from vantage_pipeline.records.mapping import ColumnType, Limits, Mapper
+from vantage_pipeline.records.limits import Limits
+from vantage_pipeline.records.mapping import Mapper
 from vantage_pipeline.records.model import Page, RowBatch
+from vantage_pipeline.records.plans import ColumnType
 
 ACCOUNT: dict[str, Any] = {"investor_id": "1", "investor_name": "Example", "updated_time": "2024-01-01T00:00:00"}
 
