@@ -6,7 +6,7 @@ beyond a column's digits, a constraint of someone's own. Such a record must not 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import psycopg2
