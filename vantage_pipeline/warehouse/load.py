@@ -224,7 +224,7 @@ class Load:
         refusals.check_share(self.report, self._options, final=True)
         report = self.report
 
-        def attempt(cursor: Cursor) -> None:
+        def attempt(cursor: Cursor) -> datetime | None:
             for table, fields in self._fields.items():
                 sightings.record(cursor, resource=self._resource.state, table=table, fields=fields)
             errors = [*(r.as_error() for r in report.rejections), *(h.as_error() for h in report.held_back)]
@@ -239,9 +239,9 @@ class Load:
                     updated=report.counts.updated,
                     watermark=watermark,
                 )
+            return state.watermark(cursor.connection, self._resource.state)
 
-        self._transaction("finish", attempt)
-        report.watermark_after = state.watermark(self._connection, self._resource.state)
+        report.watermark_after = self._transaction("finish", attempt)
         self.close()
         return report
 

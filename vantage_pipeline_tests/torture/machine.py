@@ -23,6 +23,7 @@ from vantage_pipeline_tests.torture.vantage_records import ACCOUNTS, MOST, accou
 from vantage_pipeline_tests.torture.world import Meanwhile, Outcome, Trouble, World
 
 STEPS = 20
+LONGER_THAN_OVERLAP = 400.0
 FAULTS = sorted(
     name
     for name, kind in FAULT_KINDS.items()
@@ -38,6 +39,7 @@ edits = st.builds(
     Edit, st.sampled_from(KINDS), type_number=st.integers(0, 7), which=numbers, variant=st.integers(0, 9),
     late=st.sampled_from([False, False, False, True]),
 )  # fmt: skip
+long_modes = st.sampled_from(["full", "full", "incremental", "incremental", "days", "limit", "single"])
 modes = st.sampled_from(["incremental", "incremental", "incremental", "full", "days", "limit", "single"])
 
 
@@ -71,6 +73,7 @@ class Convergence(RuleBasedStateMachine):
         for number in range(len(self.scene.types)):
             for which in range(3 * many):
                 self.editor.apply(Edit("insert", number, which, (which + number) % 10))
+        world.clock.tick(LONGER_THAN_OVERLAP)
         self.started = True
         if synced:
             self._sync_all(full=True)
@@ -78,16 +81,17 @@ class Convergence(RuleBasedStateMachine):
 
     # What the source's users do
 
-    @rule(listed=st.lists(edits, min_size=1, max_size=4))
-    def edit(self, listed: list[Edit]) -> None:
+    @rule(listed=st.lists(edits, min_size=1, max_size=4), waits=st.booleans())
+    def edit(self, listed: list[Edit], waits: bool) -> None:
+        """Some edits; then, perhaps, more time passes than the overlap holds."""
         for one in listed:
             self.world.tally.edits[self.editor.apply(one)] += 1
+        self.world.clock.tick(LONGER_THAN_OVERLAP * waits)
         self._step()
 
-    @rule(one=edits)
-    def edit_once(self, one: Edit) -> None:
-        self.world.tally.edits[self.editor.apply(one)] += 1
-        self._step()
+    @rule(one=edits, waits=st.booleans())
+    def edit_once(self, one: Edit, waits: bool) -> None:
+        self.edit([one], waits)
 
     @rule(seconds=st.sampled_from([1, 600, 5 * 3600, 30 * 3600]), skew=st.sampled_from([0, -7200, 7200, 30]))
     def pass_time(self, seconds: int, skew: int) -> None:
@@ -117,8 +121,8 @@ class Convergence(RuleBasedStateMachine):
         self._step(check=True)
 
     @rule(
-        number=numbers, mode=modes, which=numbers, flag=st.booleans(),
-        edited=st.dictionaries(st.integers(1, 8), st.lists(edits, min_size=1, max_size=2), max_size=3),
+        number=numbers, mode=long_modes, which=numbers, flag=st.booleans(),
+        edited=st.dictionaries(st.integers(1, 4), st.lists(edits, min_size=1, max_size=2), min_size=1, max_size=2),
         last=st.lists(edits, max_size=2), seconds=st.sampled_from([0.0, 0.0, 1.0, 200.0]),
     )  # fmt: skip
     def sync_while_edited(

@@ -26,3 +26,17 @@ def test_nothing_is_armed_by_itself(pipeline: Pipeline) -> None:
         pass
     pipeline.sync("funds")
     assert seen == []
+
+
+def test_a_connection_that_is_lost_right_after_the_last_commit_fails_nothing(pipeline: Pipeline) -> None:
+    def cut(point: str) -> None:
+        if point == "finish.committed" and pipeline.load is not None:
+            pid = pipeline.load.connection.info.backend_pid
+            pipeline.database.rows("SELECT pg_terminate_backend(%s, 10000)", [pid])
+
+    with crash_points.armed(cut):
+        report = pipeline.sync("accounts")
+    assert report.watermark_after is not None
+    assert pipeline.database.rows(
+        "SELECT last_sync_status, last_sync_time FROM vantage_sync_state WHERE resource = 'accounts'"
+    ) == [("success", report.watermark_after)]
