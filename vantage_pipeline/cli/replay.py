@@ -40,7 +40,7 @@ def replay(settings: Settings, entries: Sequence[int]) -> list[tuple[str, str, i
         load.begin()
         decoded = [decode(text.encode(), where=f"{state} in quarantine") for text in texts]
         page = Page(catalog.table(table), [d.value for d in decoded], all(d.clean for d in decoded))
-        load.write(Mappers(load, settings).of(page.table).map(page), position={"replay": len(texts)})
+        load.write(Mappers(load, settings).rows(page), position={"replay": len(texts)})
         report = load.finish(watermark=None)
         done.append((state, table, report.fetched - report.quarantined, report.quarantined))
     return done

@@ -39,6 +39,14 @@ class Mappers:
             )
         return self._made[table.name]
 
+    def rows(self, page: Page) -> RowBatch:
+        """The page as rows. What is told of a refused record shows no secret that its source repeats."""
+        batch = self.of(page.table).map(page)
+        if not batch.rejections:
+            return batch
+        told = [replace(refused, message=self.settings.mask(refused.message)) for refused in batch.rejections]
+        return replace(batch, rejections=told)
+
 
 def limited(pages: Iterable[Page], limit: int | None) -> Iterator[Page]:
     """The pages up to `limit` records in all."""
@@ -101,7 +109,7 @@ def pump(
     read = 0
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="warehouse") as writer:
         for number, page in enumerate(batched(pages, batch_records), start=1):
-            batch: RowBatch = mappers.of(page.table).map(page)
+            batch = mappers.rows(page)
             if waiting is not None:
                 waiting.result()
             waiting = writer.submit(load.write, batch, position=page.position)

@@ -49,7 +49,7 @@ class RelatedWriter:
 
     def write(self, page: Page, *, own: bool = True, depth: int = 0) -> MergeCounts:
         """Map a page, write its missing parents, then its rows."""
-        batch = self.mappers.of(page.table).map(page)
+        batch = self.mappers.rows(page)
         arriving = {(page.table.name, key) for key in batch.columns[page.table.key] if key} - self._asked
         self._asked |= arriving
         if depth < _DEPTH:
