@@ -117,7 +117,7 @@ def test_a_refused_record_that_the_source_no_longer_has_leaves_the_quarantine(pi
     assert pipeline.database.scalar("SELECT count(*) FROM vantage_quarantine WHERE resolved_at IS NULL") == 1
     pipeline.sync("accounts", full=True)
     assert pipeline.database.rows("SELECT record_key, resolution FROM vantage_quarantine") == [
-        ("10001", "gone from the source")
+        ("10001", "no longer in the source")
     ]
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import Any
 
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
@@ -11,14 +12,25 @@ from vantage_pipeline_tests.torture.machine import STEPS, Convergence
 from vantage_pipeline_tests.torture.scenes import OFTEN
 from vantage_pipeline_tests.torture.world import World
 
+RULES = sorted(rule.function.__name__ for rule in Convergence.setup_state().rules)
 
-def run(world: World, *, number: int, histories: int, scenes: Sequence[str] = OFTEN, shrink: bool = True) -> None:
-    """Run `histories` histories of seed `number`.
+
+def run(
+    world: World,
+    *,
+    number: int,
+    histories: int,
+    scenes: Sequence[str] = OFTEN,
+    rules: Collection[str] = RULES,
+    shrink: bool = True,
+) -> None:
+    """Run `histories` histories of seed `number`, made of `rules`.
 
     Raises:
         AssertionError: something did not hold; its notes tell the history, as short as it could be made.
     """
-    machine = type("Convergence", (Convergence,), {"world": world, "scenes": scenes})
+    left_out: dict[str, Any] = dict.fromkeys(set(RULES) - set(rules))
+    machine = type("Convergence", (Convergence,), {"world": world, "scenes": scenes, **left_out})
     phases = (Phase.generate, Phase.shrink) if shrink else (Phase.generate,)
     run_state_machine_as_test(
         seed(number)(machine),

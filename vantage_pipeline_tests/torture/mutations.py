@@ -1,6 +1,6 @@
 """Changes of the code that a convergence suite must notice, each made for one block, in this process alone.
 
-Each has the scene in which it does harm, and a seed whose first histories show it.
+Each has the scene in which it does harm, and what happens there: histories of these alone show it soon.
 """
 
 from __future__ import annotations
@@ -221,23 +221,27 @@ def aliases_not_followed(_world: World) -> Iterator[None]:
 
 @dataclasses.dataclass(frozen=True)
 class Mutation:
-    """A change, where it shows, and a seed that shows it soon."""
+    """A change, and the histories in which it does harm: their scene and what they are made of."""
 
     apply: Callable[[World], Any]
     scene: str
-    seed: int
+    rules: tuple[str, ...]
 
 
 MUTATIONS = {
-    "the overlap dropped": Mutation(overlap_dropped, "people", 1),
-    "the watermark taken at the end of the reading": Mutation(watermark_at_the_end, "people", 1),
-    "state committed apart from data": Mutation(state_apart_from_data, "agents", 1),
-    "offset paging": Mutation(offset_paging, "agents", 1),
-    "a plain ON CONFLICT DO UPDATE of all columns": Mutation(all_columns_overwritten, "vantage", 1),
-    "pending links ignored": Mutation(pending_links_ignored, "vantage", 1),
-    "quarantine ignored": Mutation(quarantine_ignored, "vantage", 1),
-    "deletion after an incremental reading": Mutation(deletion_after_an_increment, "people", 1),
-    "a dry run that commits": Mutation(dry_run_commits, "vantage", 1),
-    "rows of another owner overwritten": Mutation(owner_ignored, "accounts", 1),
-    "links through a user not followed": Mutation(aliases_not_followed, "people", 1),
+    "the overlap dropped": Mutation(overlap_dropped, "people", ("edit", "sync", "sync_while_edited")),
+    "the watermark taken at the end of the reading": Mutation(
+        watermark_at_the_end, "agents", ("sync_while_edited", "pass_time")
+    ),
+    "state committed apart from data": Mutation(state_apart_from_data, "agents", ("edit", "sync_cut_off", "pass_time")),
+    "offset paging": Mutation(offset_paging, "agents", ("sync_while_edited", "pass_time")),
+    "a plain ON CONFLICT DO UPDATE of all columns": Mutation(
+        all_columns_overwritten, "vantage", ("edit", "write_local_column", "sync")
+    ),
+    "pending links ignored": Mutation(pending_links_ignored, "vantage", ("edit", "sync")),
+    "quarantine ignored": Mutation(quarantine_ignored, "vantage", ("edit", "sync")),
+    "deletion after an incremental reading": Mutation(deletion_after_an_increment, "people", ("edit", "sync")),
+    "a dry run that commits": Mutation(dry_run_commits, "vantage", ("edit", "dry_run_then_sync")),
+    "rows of another owner overwritten": Mutation(owner_ignored, "accounts", ("edit", "insert_row_of_our_own", "sync")),
+    "links through a user not followed": Mutation(aliases_not_followed, "people", ("edit", "sync")),
 }
