@@ -11,7 +11,6 @@ from psycopg2 import sql
 from vantage_pipeline import catalog
 from vantage_pipeline.catalog.model import Resource, Table
 from vantage_pipeline.orchestration.reading import Reading
-from vantage_pipeline.records.rules import KNOWN_TRANSACTION_TYPES
 from vantage_pipeline.warehouse import engine
 from vantage_pipeline.warehouse.load_report import LoadReport
 
@@ -51,7 +50,7 @@ def describe(reading: Reading, url: str) -> Mapping[str, Any]:
     if not reading.config.dry_run:
         shown["dagster/row_count"] = row_count(url, reading.resource.tables)
         if "transactions" in reading.resource.tables:
-            shown["unmapped_transaction_types"] = unmapped_types(url)
+            shown["unmapped_transaction_types"] = dict(report.unmapped_types.most_common(50))
     if report.rejections:
         shown["first_errors"] = _errors(report)
     if reading.config.dry_run:
@@ -75,21 +74,6 @@ def row_count(url: str, tables: Sequence[str]) -> int:
             cursor.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(tables[0])))
             row = cursor.fetchone()
             return int(row[0]) if row else 0
-    finally:
-        connection.close()
-
-
-def unmapped_types(url: str) -> dict[str, int]:
-    """Transaction types that the mapping does not know, kept as they came, with how many rows have them."""
-    connection = engine.connect(url)
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT transaction_type, count(*) FROM transactions WHERE transaction_type <> ALL(%s)"
-                " GROUP BY 1 ORDER BY 2 DESC LIMIT 50",
-                (sorted(KNOWN_TRANSACTION_TYPES),),
-            )
-            return dict(cursor.fetchall())
     finally:
         connection.close()
 

@@ -16,10 +16,11 @@ import psycopg2
 from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
 
-from vantage_pipeline.catalog.model import Resource, Table
+from vantage_pipeline.catalog.model import Resource, Rule, Table
 from vantage_pipeline.errors import DatabaseUnreachable, PipelineError, WarehouseError
 from vantage_pipeline.records.model import Rejection, RowBatch
 from vantage_pipeline.records.plans import ColumnType
+from vantage_pipeline.records.rules import KNOWN_TRANSACTION_TYPES
 from vantage_pipeline.warehouse import (
     deletion,
     guard,
@@ -375,6 +376,10 @@ class Load:
             report.quarantined += len(rejections)
         else:
             report.related = report.related + counts
+        for column in batch.table.columns:
+            if column.rule is Rule.TRANSACTION_TYPE:
+                types = Counter(batch.columns[column.name])
+                report.unmapped_types.update({t: n for t, n in types.items() if t and t not in KNOWN_TRANSACTION_TYPES})
         report.by_table[batch.table.name] = report.by_table.get(batch.table.name, MergeCounts()) + counts
         report.rejections.extend(rejections[: max(0, state.ERRORS_LISTED - len(report.rejections))])
         self._quarantined_keys[batch.table.name] |= {rejection.record_key for rejection in rejections}

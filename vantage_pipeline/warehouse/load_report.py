@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -47,6 +48,8 @@ class LoadReport:
     quarantined: int = 0
     deleted: int = 0
     links_filled: int = 0
+    unmapped_types: Counter[str] = field(default_factory=Counter)
+    """Transaction types that the mapping does not know, kept as they came, with how many records had them."""
     errors: list[dict[str, str]] = field(default_factory=list)
     rejections: list[Rejection] = field(default_factory=list)
     held_back: list[HeldBack] = field(default_factory=list)
