@@ -39,6 +39,16 @@ class Finished(NamedTuple):
     err: str
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put what shares one stack of services into one worker, and begin with it: it waits more than it works."""
+    stack = ROOT / "vantage_pipeline_tests" / "stack"
+    for item in items:
+        if stack in item.path.parents:
+            item.add_marker(pytest.mark.xdist_group("stack"))
+    items.sort(key=lambda item: stack not in item.path.parents)
+
+
 @pytest.fixture(scope="session")
 def state_dir() -> Iterator[Path]:
     """The session's ``.vantage/``. Real and sandbox data share its one server, to spare the tests a second.

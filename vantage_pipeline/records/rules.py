@@ -31,11 +31,15 @@ NO_FILE = "//"
 
 
 def first_present(record: Mapping[str, Any], column: Column) -> Any:
+    """The first field's value that says something; a blank one gives way to what a later field says."""
+    blank = None
     for name in column.fields:
         value = record.get(name)
-        if value is not None:
+        if isinstance(value, str) and not value.strip():
+            blank = value if blank is None else blank
+        elif value is not None:
             return value
-    return None
+    return blank
 
 
 def _scalar(value: Any) -> str | None:

@@ -121,6 +121,17 @@ def test_repairs_fill_what_records_imply(pipeline: Pipeline) -> None:
     assert database.scalar("SELECT count(*) FROM invoice WHERE total_amount IS NULL") == 0
 
 
+def test_a_total_that_is_there_but_blank_gives_way_to_the_amount_once(pipeline: Pipeline) -> None:
+    invoice = next(iter(pipeline.sandbox.bubble.records["invoice"].values()))
+    invoice["Total Amount"], invoice["Amount"] = "", 12.5
+    pipeline.sync_all("bubble")
+    for name in ("bubble/invoice", "bubble/links"):
+        again = pipeline.sync(name, full=True)
+        assert (again.counts.created, again.counts.updated) == (0, 0), name
+    total = pipeline.database.scalar("SELECT total_amount FROM invoice WHERE bubble_id = %s", invoice["_id"])
+    assert float(total) == 12.5
+
+
 def test_a_link_that_the_source_gives_is_never_replaced(pipeline: Pipeline) -> None:
     store = pipeline.sandbox.bubble.records
     registrations = list(store["seda_registration"].values())

@@ -144,7 +144,8 @@ _KINDS: dict[Kind, Callable[[Any], Any]] = {
 
 
 def _first(record: Record, column: Column) -> Any:
-    return next((record[name] for name in column.fields if record.get(name) is not None), None)
+    given = [record[name] for name in column.fields if record.get(name) is not None]
+    return next((value for value in given if str(value).strip()), given[0] if given else None)
 
 
 def _trimmed(record: Record, column: Column) -> str | None:
