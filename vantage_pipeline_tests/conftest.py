@@ -5,23 +5,25 @@ No test sees the environment, the ``.env`` or the ``.vantage/`` of whoever runs 
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
+from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import dagster as dg
 import pytest
 from psycopg2 import sql
+from xdist.scheduler import LoadScopeScheduling
 
 from vantage_pipeline.sandbox import Sandbox
 from vantage_pipeline.settings import Settings, load_settings
 from vantage_pipeline.warehouse.embedded import EmbeddedServer, embedded_server
+from vantage_pipeline_tests import command
 from vantage_pipeline_tests.database import Database, administer, create, drop, fresh
 from vantage_pipeline_tests.pipeline import Pipeline
 
@@ -39,14 +41,15 @@ class Finished(NamedTuple):
     err: str
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put what shares one stack of services into one worker, and begin with it: it waits more than it works."""
-    stack = ROOT / "vantage_pipeline_tests" / "stack"
-    for item in items:
-        if stack in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("stack"))
-    items.sort(key=lambda item: stack not in item.path.parents)
+class _OneStack(LoadScopeScheduling):  # type: ignore[misc]
+    """Gives each test to whichever worker is free, but those that share one stack of services to one worker, first."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "stack" if "/stack/" in nodeid else nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _OneStack:
+    return _OneStack(config, log)
 
 
 @pytest.fixture(scope="session")
@@ -208,21 +211,28 @@ def pipeline(sandbox: Sandbox, database: Database) -> Pipeline:
     return Pipeline(sandbox, database)
 
 
+@pytest.fixture(scope="session")
+def processes() -> BaseContext:
+    """Makes processes that have imported the project already, where the platform can fork."""
+    kind = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+    context = multiprocessing.get_context(kind)
+    context.set_forkserver_preload(["vantage_pipeline_tests.command"])
+    return context
+
+
 @pytest.fixture
-def run_cli(home: Path) -> Callable[..., Finished]:
-    """Run ``python -m vantage_pipeline`` as a user does, in a process of its own."""
+def run_cli(home: Path, processes: BaseContext, tmp_path: Path) -> Callable[..., Finished]:
+    """Run ``vantage-pipeline`` as a user does, in a process of its own."""
 
     def run(*arguments: str, env: Mapping[str, str] | None = None, timeout: float = 120) -> Finished:
-        path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-        done = subprocess.run(
-            [sys.executable, "-m", "vantage_pipeline", *arguments],
-            env={**os.environ, "PYTHONPATH": path, "COLUMNS": "160", **(env or {})},
-            cwd=home,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-        )
-        return Finished(done.returncode, done.stdout, done.stderr)
+        environment = {**os.environ, "COLUMNS": "160", **(env or {})}
+        out, err = tmp_path / "out.txt", tmp_path / "err.txt"
+        process = processes.Process(target=command.run, args=(arguments, environment, home, out, err))  # type: ignore[attr-defined]
+        process.start()
+        process.join(timeout)
+        if process.exitcode is None:
+            process.kill()
+            pytest.fail(f"{arguments} did not end within {timeout:.0f} s: {err.read_text()}")
+        return Finished(process.exitcode, out.read_text(), err.read_text())
 
     return run

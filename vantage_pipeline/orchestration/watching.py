@@ -12,7 +12,7 @@ from vantage_pipeline.catalog import RESOURCES
 from vantage_pipeline.orchestration import health
 from vantage_pipeline.orchestration.alerting import instance as records
 from vantage_pipeline.orchestration.alerting.watch import Watched, watch, watched_states
-from vantage_pipeline.orchestration.jobs import health_check
+from vantage_pipeline.orchestration.jobs import VERIFICATION, health_check
 from vantage_pipeline.orchestration.report.asset import REPORT
 from vantage_pipeline.settings import load_settings
 from vantage_pipeline.warehouse import engine
@@ -73,7 +73,9 @@ def build_watch_health() -> dg.SensorDefinition:
 def _of_instance(context: dg.SensorEvaluationContext, daemons_at: datetime | None) -> list[Condition]:
     """What Dagster's records say; of the daemons only where a time is given."""
     instance, repository = context.instance, context.repository_def
-    found: list[Condition] = list(records.failed_job(instance, REPORT.name))
+    found: list[Condition] = [
+        condition for job in (REPORT, VERIFICATION) for condition in records.failed_job(instance, job.name)
+    ]
     if repository is not None:
         # what these say is among the conditions already
         checks = repository.asset_graph.asset_check_keys - {health_check(resource) for resource in RESOURCES}

@@ -86,7 +86,7 @@ class Load:
             for dataset in self._resource.datasets:
                 self._prepare(dataset.table)
             with self._connection.cursor() as cursor:
-                state.keep_changes(cursor, wanted=self._options.change_history)
+                state.keep_changes(cursor, self._options.change_history)
                 state.announce(cursor, self._run, {"watermark_before": self.report.watermark_before})
                 if not self.dry_run:
                     state.start(cursor, self._resource.state)

@@ -29,7 +29,8 @@ class LoadOptions:
     delete_share: float = 0.05
     delete_records: int = 10
     allow_deleting: bool = False
-    change_history: bool = False
+    change_history: bool | tuple[str, ...] = False
+    """Whether changes are kept: of all tables, of none, or of those named."""
     differences_kept: int | None = None
     """Differences collected in a dry run; None for all."""
 

@@ -41,9 +41,10 @@ def announce(cursor: Cursor, run: Run, facts: Mapping[str, Any] | None = None) -
     cursor.execute("SELECT set_config('vantage_pipeline.run', %s, false)", (json.dumps(said, default=str),))
 
 
-def keep_changes(cursor: Cursor, *, wanted: bool) -> None:
-    """Whether what this session writes to the synced tables is recorded in ``vantage_change_history``."""
-    cursor.execute("SELECT set_config('vantage_pipeline.change_history', %s, false)", ("on" if wanted else "off",))
+def keep_changes(cursor: Cursor, wanted: bool | tuple[str, ...]) -> None:
+    """Of which synced tables what this session writes is recorded in ``vantage_change_history``: all, none, or some."""
+    said = ",".join(wanted) if isinstance(wanted, tuple) else "on" if wanted else "off"
+    cursor.execute("SELECT set_config('vantage_pipeline.change_history', %s, false)", (said,))
 
 
 def start(cursor: Cursor, resource: str) -> None:

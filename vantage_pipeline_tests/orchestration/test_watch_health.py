@@ -163,6 +163,13 @@ def test_a_report_that_could_not_be_made_is_told_until_one_is(watcher: Watcher) 
     assert watcher.titles[1:] == [", ended: operations/report report failed"]
 
 
+def test_a_verification_that_could_not_be_made_is_told(watcher: Watcher) -> None:
+    job = defs.resolve_job_def("verification")
+    watcher.instance.report_run_failed(watcher.instance.create_run_for_job(job))
+    watcher.tick()
+    assert watcher.titles == [": operations/verification verification failed"]
+
+
 def test_the_check_healthy_is_reported_when_it_changes(watcher: Watcher, embedded: Database) -> None:
     first = {event.asset_key: event for event in watcher.tick().asset_events}
     assert len(first) == 7  # Vantage's; Bubble is not set up

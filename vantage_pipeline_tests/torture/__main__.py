@@ -25,7 +25,7 @@ from rich.table import Table
 from vantage_pipeline_tests.torture import histories, servers
 from vantage_pipeline_tests.torture.tally import Tally
 
-CHUNK = 20
+CHUNK = 50
 _SETTINGS = ("VANTAGE_", "BUBBLE_", "DAGSTER_", "PG", "DATABASE_URL", "ALERT_URLS")
 
 
@@ -73,8 +73,8 @@ def _process(number: int, asked: Connection, made: Any, folder: Any) -> None:
                 problem = ""
             except BaseException as error:  # noqa: BLE001 - whatever ended a history is what is to be told
                 notes = "\n".join(getattr(error, "__notes__", ()))
-                told = "".join(traceback.format_exception(error)[-12:])
-                problem = f"seed {seed}: {type(error).__name__}: {error}\n\n{notes}\n\n{told}"
+                told = "".join(traceback.format_tb(error.__traceback__)[-6:])
+                problem = f"seed {seed}: {type(error).__name__}: {error}\n\n{told}\n{notes}"
             asked.send((world.tally, problem))
 
 

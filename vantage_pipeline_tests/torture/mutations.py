@@ -242,6 +242,8 @@ MUTATIONS = {
     "quarantine ignored": Mutation(quarantine_ignored, "vantage", ("edit", "sync")),
     "deletion after an incremental reading": Mutation(deletion_after_an_increment, "people", ("edit", "sync")),
     "a dry run that commits": Mutation(dry_run_commits, "vantage", ("edit", "dry_run_then_sync")),
-    "rows of another owner overwritten": Mutation(owner_ignored, "accounts", ("edit", "insert_row_of_our_own", "sync")),
-    "links through a user not followed": Mutation(aliases_not_followed, "people", ("edit", "sync")),
+    "rows of another owner overwritten": Mutation(
+        owner_ignored, "accounts", ("edit", "edit_once", "insert_row_of_our_own", "quiet_sync")
+    ),
+    "links through a user not followed": Mutation(aliases_not_followed, "people", ("edit", "edit_once", "quiet_sync")),
 }

@@ -106,7 +106,7 @@ class VantageSource:
 
     def change(self, type_name: str, record: Record, variant: int) -> None:
         names = [name for name in _FIELDS[type_name] if name != record.get(SPOILED)]
-        for number in (variant, variant * 7 + 3):
+        for number in (variant, variant * 7 + 3) if names else ():
             name = names[number % len(names)]
             values = _FIELDS[type_name][name]
             record[name] = values[(number + len(str(record))) % len(values)]

@@ -176,3 +176,9 @@ def test_every_synced_table_can_keep_its_history(database: Database) -> None:
     for resource in catalog.RESOURCES:
         for table in (dataset.table for dataset in resource.datasets):
             assert database.scalar("SELECT vantage_key_of(%s)", (table.name,)) == [table.key]
+
+
+def test_the_history_of_some_tables_only(small: Pipeline) -> None:
+    small.sync("accounts", options=LoadOptions(change_history=("investors",)))
+    small.sync("funds", options=LoadOptions(change_history=("investors", "transactions")))
+    assert small.database.rows("SELECT DISTINCT table_name FROM vantage_change_history") == [("investors",)]

@@ -33,14 +33,14 @@ def failed_checks(instance: dg.DagsterInstance, checks: Collection[dg.AssetCheck
 
 
 def failed_job(instance: dg.DagsterInstance, job: str) -> Iterator[Condition]:
-    """The job, where the last of its runs that ended failed."""
+    """The job whose run belongs to no resource, where the last of its runs that ended failed."""
     ended = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
     for run in instance.get_run_records(dg.RunsFilter(job_name=job, statuses=ended), limit=1):
         if run.dagster_run.status is dg.DagsterRunStatus.FAILURE:
             yield Condition(
                 kind=f"{job}_failed",
                 resource=f"operations/{job}",
-                what="it could not be made",
+                what="its last run failed",
                 severity="yellow",
                 since=run.create_timestamp,
                 link=f"/runs/{run.dagster_run.run_id}",

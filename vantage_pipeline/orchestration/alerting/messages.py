@@ -23,6 +23,7 @@ ADVICE: Mapping[str, str] = {
     "ticks_failing": "look at its last ticks on the UI's Automation page",
     "daemon_silent": "restart the daemon",
     "report_failed": "look at the run; vantage-pipeline report makes it by hand",
+    "verification_failed": "look at the run; vantage-pipeline verify makes it by hand",
     "channel_failing": "mend the channel; what it missed is kept and sent when it is back",
 }
 """Every kind of condition, with the first thing to do; ``docs/operations.md`` says more."""
