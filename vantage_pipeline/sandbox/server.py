@@ -104,6 +104,10 @@ class Sandbox:
                 exchange.previous = self._remember(exchange, query)
             return status, exchange
 
+    def forget_pages(self) -> None:
+        """Let no fault repeat a page that was served before now."""
+        self._previous.clear()
+
     def _remember(self, exchange: Exchange, query: dict[str, str]) -> list[Any] | None:
         """The records of the last answer to another request for the same collection."""
         asked, records, before = self._previous.get(exchange.collection, (query, None, None))

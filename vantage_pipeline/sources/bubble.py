@@ -148,7 +148,7 @@ class BubbleClient:
     ) -> tuple[Page, list[_Place]]:
         """One page of a window; what is left of the window, and the part of it given away, if any."""
         window = place.window
-        answer = self._list(endpoint.type_name, _within(window), sort_field=window.field, since=window.start)
+        answer = self._list(endpoint.type_name, _within(window), sort_field=window.field, window=window)
         seen = Seen(place.given)
         fresh = seen.add(answer.records)
         position = {"field": window.field, "window": _shown(window)}
@@ -176,12 +176,12 @@ class BubbleClient:
 
     def _ties(self, endpoint: BubbleEndpoint, field: str, moment: datetime, seen: Seen) -> _Answer:
         """All records of one millisecond, by their ids: there are more of them than a page holds."""
-        exactly = _within(Window(field, moment, moment + _MILLISECOND))
+        window = Window(field, moment, moment + _MILLISECOND)
         found: list[Record] = []
         clean, after, size = True, "", 0
         while True:
             beyond = [{"key": "_id", "constraint_type": "greater than", "value": after}] if after else []
-            answer = self._list(endpoint.type_name, [*exactly, *beyond], sort_field="_id")
+            answer = self._list(endpoint.type_name, [*_within(window), *beyond], sort_field="_id", window=window)
             clean, size = clean and answer.clean, max(size, answer.size)
             found.extend(seen.add(answer.records))
             if not answer.remaining and len(answer.records) < PAGE:
@@ -211,7 +211,8 @@ class BubbleClient:
         clean, after, size = True, "", 0
         while True:
             beyond = [{"key": "_id", "constraint_type": "greater than", "value": after}] if after else []
-            answer = self._list(endpoint.type_name, [*base, *beyond], sort_field="_id")
+            asked = frozenset(part) if key == "_id" else None
+            answer = self._list(endpoint.type_name, [*base, *beyond], sort_field="_id", ids=asked)
             found.extend(answer.records)
             clean, size = clean and answer.clean, max(size, answer.size)
             ids = [str(record.get("_id", "")) for record in answer.records]
@@ -234,9 +235,11 @@ class BubbleClient:
         constraints: Sequence[Constraint],
         *,
         sort_field: str | None = None,
-        since: datetime | None = None,
+        window: Window | None = None,
+        ids: Collection[str] | None = None,
         limit: int = PAGE,
     ) -> _Answer:
+        """A page; asked for again where its records cannot be the ones asked for: of `window`, with these `ids`."""
         params = {"limit": str(limit)}
         if constraints:
             params["constraints"] = json.dumps(list(constraints), separators=(",", ":"), ensure_ascii=False)
@@ -256,7 +259,7 @@ class BubbleClient:
                 )
             told = response.get("remaining", 0)
             remaining = int(told) if isinstance(told, int) else 0
-            trouble = _trouble(results, remaining, sort_field, since)
+            trouble = _trouble(results, remaining, sort_field, window) or _strangers(results, ids)
             if trouble is not None:
                 raise self.session.transient(
                     SourceProtocolError(
@@ -328,18 +331,29 @@ def _iso(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _trouble(records: Sequence[Any], remaining: int, field: str | None, since: datetime | None) -> str | None:
+def _trouble(records: Sequence[Any], remaining: int, sort_field: str | None, window: Window | None) -> str | None:
     """Why one cannot go on from this page; None where one can."""
     if not records and remaining > 0:
         return f"{remaining} records promised and none given"
-    if field is None or field == "_id":
+    if window is None:
         return None
-    moments = [moment for record in records if (moment := _moment(record, field)) is not None]
-    if any(later < earlier for earlier, later in pairwise(moments)):
-        return f"the records are not in the order of {field}"
-    if since is not None and moments and moments[0] < since - _MILLISECOND:
-        return f"records from before {_iso(since)} came, an earlier page once more"
+    moments = [moment for record in records if (moment := _moment(record, window.field)) is not None]
+    if sort_field == window.field and any(later < earlier for earlier, later in pairwise(moments)):
+        return f"the records are not in the order of {window.field}"
+    if window.start is not None and moments and min(moments) < window.start - _MILLISECOND:
+        return f"records from before {_iso(window.start)} came, an earlier page once more"
+    if window.end is not None and moments and max(moments) >= window.end:
+        return f"records from {_iso(window.end)} on came, a page of another part"
     return None
+
+
+def _strangers(records: Sequence[Any], ids: Collection[str] | None) -> str | None:
+    """Whether a record came that none of the `ids` asked for names; None where none did."""
+    if ids is None:
+        return None
+    found = (record.get("_id") for record in records if isinstance(record, dict))
+    strange = next((key for key in found if isinstance(key, str) and key not in ids), None)
+    return None if strange is None else f"the record {strange} came, which was not asked for"
 
 
 def _moment(record: object, field: str) -> datetime | None:

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Iterable
+from datetime import datetime
+
 import pytest
 
 from vantage_pipeline import catalog
 from vantage_pipeline.errors import SourceNotFound, SourceProtocolError
+from vantage_pipeline.records.model import Page
 from vantage_pipeline.sandbox import Fault, Sandbox
 from vantage_pipeline.sources.bubble import BubbleClient, Window
 from vantage_pipeline_tests.pipeline import settings_for
@@ -61,3 +65,26 @@ def test_an_earlier_page_again_and_again_ends_the_reading(sandbox: Sandbox) -> N
         list(client.read(catalog.dataset_of("agent"), Window()))
     client.close()
     assert len(sandbox.requests) == 4
+
+
+def test_a_page_of_another_part_is_asked_for_again(sandbox: Sandbox) -> None:
+    store = sandbox.bubble.records["invoice"]
+    moments = sorted(datetime.fromisoformat(record["Modified Date"]) for record in store.values())
+    middle = moments[len(moments) // 2]
+    client = BubbleClient(settings_for(sandbox, concurrency=1))
+    dataset = catalog.dataset_of("invoice")
+
+    def ids(pages: Iterable[Page]) -> set[str]:
+        return {record["_id"] for page in pages for record in page.records}
+
+    later = ids(client.read(dataset, Window(start=middle)))
+    sandbox.faults.add(Fault("page_repeated", "/obj/invoice"))
+    earlier = ids(client.read(dataset, Window(end=middle)))
+    assert sandbox.faults.injected["page_repeated"] == 1
+    assert earlier == set(store) - later
+
+    asked = sorted(store)[:5]
+    sandbox.faults.add(Fault("page_repeated", "/obj/invoice"))
+    assert ids(client.by_ids(dataset, asked)) == set(asked)
+    assert sandbox.faults.injected["page_repeated"] == 2
+    client.close()

@@ -74,6 +74,8 @@ def _process(number: int, asked: Connection, made: Any, folder: Any) -> None:
             except BaseException as error:  # noqa: BLE001 - whatever ended a history is what is to be told
                 notes = "\n".join(getattr(error, "__notes__", ()))
                 told = "".join(traceback.format_tb(error.__traceback__)[-6:])
+                if isinstance(error, BaseExceptionGroup):
+                    told += "".join(traceback.format_exception(error))[-20_000:]
                 problem = f"seed {seed}: {type(error).__name__}: {error}\n\n{told}\n{notes}"
             asked.send((world.tally, problem))
 

@@ -193,6 +193,7 @@ class World:
         Raises:
             AssertionError: it ended with an error that is none of the pipeline's own.
         """
+        self.sandbox.forget_pages()
         act = self._watcher(editor, trouble or Trouble(), meanwhile or Meanwhile())
         options = LoadOptions(
             dry_run=how.get("dry_run", False), max_rejected_records=1_000, clear_records=1_000, allow_deleting=True,
