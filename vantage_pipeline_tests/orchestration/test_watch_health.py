@@ -163,11 +163,17 @@ def test_a_report_that_could_not_be_made_is_told_until_one_is(watcher: Watcher) 
     assert watcher.titles[1:] == [", ended: operations/report report failed"]
 
 
-def test_a_verification_that_could_not_be_made_is_told(watcher: Watcher) -> None:
+def test_a_verification_that_could_not_be_made_is_told_until_one_is(watcher: Watcher) -> None:
     job = defs.resolve_job_def("verification")
     watcher.instance.report_run_failed(watcher.instance.create_run_for_job(job))
     watcher.tick()
+    watcher.tick()
     assert watcher.titles == [": operations/verification verification failed"]
+    run = watcher.instance.create_run_for_job(job)
+    ended = dg.DagsterEvent(dg.DagsterEventType.RUN_SUCCESS.value, job_name=job.name)
+    watcher.instance.report_dagster_event(ended, run.run_id)
+    watcher.tick()
+    assert watcher.titles[1:] == [", ended: operations/verification verification failed"]
 
 
 def test_the_check_healthy_is_reported_when_it_changes(watcher: Watcher, embedded: Database) -> None:
