@@ -25,12 +25,12 @@ from vantage_pipeline.orchestration.config import Mode
 from vantage_pipeline.orchestration.pump import Progress
 from vantage_pipeline.orchestration.reading import Reading, VantageReading
 from vantage_pipeline.records.model import Page
-from vantage_pipeline.sources.bubble import PAGE, BubbleClient, Window, _within
+from vantage_pipeline.sources.bubble import BubbleClient, Window, _within
 from vantage_pipeline.warehouse import aliases, pending, quarantine, state
 from vantage_pipeline.warehouse.crash_points import reached
 from vantage_pipeline.warehouse.load import Load
 from vantage_pipeline.warehouse.merge import Merge
-from vantage_pipeline_tests.torture.world import World
+from vantage_pipeline_tests.torture.world import PAGE, World
 
 _READINGS: tuple[type[Reading], ...] = (BubbleReading, VantageReading)
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import psycopg2
 from psycopg2 import sql
@@ -15,6 +16,7 @@ from psycopg2.extensions import connection as Connection
 from vantage_pipeline import catalog
 from vantage_pipeline.errors import PipelineError
 from vantage_pipeline.sandbox import Fault, Sandbox
+from vantage_pipeline.sources import bubble
 from vantage_pipeline.warehouse import crash_points, engine
 from vantage_pipeline.warehouse.load_report import LoadOptions, LoadReport
 from vantage_pipeline_tests.database import Database
@@ -148,7 +150,10 @@ class World:
     @contextmanager
     def open(cls, lived: Database, fresh: Database, state_dir: Path) -> Iterator[World]:
         """A world on two migrated databases, with a sandbox of its own."""
-        with Sandbox.start(accounts=1, funds=1, cash_flows=1, bubble_scale=0.0) as sandbox:
+        with (
+            Sandbox.start(accounts=1, funds=1, cash_flows=1, bubble_scale=0.0) as sandbox,
+            patch.object(bubble, "PAGE", PAGE),  # as the client knows how many records the API gives at most
+        ):
             world = cls(sandbox, lived, fresh, state_dir)
             try:
                 with world.clock.installed():
