@@ -18,7 +18,7 @@ from bench.findings import Findings, markdown, restored
 from bench.ground import ROOT, Ground
 
 PAGE = ROOT / "docs" / "performance.md"
-_PACKAGES = ("dagster", "psycopg2-binary", "pyarrow", "msgspec", "requests", "dlt", "singer-sdk",
+_PACKAGES = ("dagster", "psycopg2-binary", "msgspec", "requests", "dlt", "singer-sdk",
              "meltanolabs-target-postgres", "pandas", "sqlalchemy")  # fmt: skip
 
 

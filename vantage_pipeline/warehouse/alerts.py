@@ -62,6 +62,14 @@ def watch_alone(cursor: Cursor) -> bool:
     return bool(row and row[0])
 
 
+def watch_no_more(connection: Connection) -> None:
+    """Let the next watcher in: a session's end reaches the server only some time after the connection is closed."""
+    connection.rollback()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_unlock(%s, 0)", (_SPACE,))
+    connection.commit()
+
+
 def open_alerts(cursor: Cursor) -> list[Alert]:
     """The alerts whose condition still holds, the newest first."""
     cursor.execute(

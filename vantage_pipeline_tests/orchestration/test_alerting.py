@@ -12,7 +12,7 @@ import pytest
 from vantage_pipeline.orchestration.alerting.messages import ADVICE, label
 from vantage_pipeline.orchestration.alerting.watch import Watched, watch
 from vantage_pipeline.settings import Settings
-from vantage_pipeline.warehouse import locks, state
+from vantage_pipeline.warehouse import alerts, locks, state
 from vantage_pipeline.warehouse.lost import close_dead
 from vantage_pipeline.warehouse.state import Run
 from vantage_pipeline_tests.alert_channels import Inbox, mail_server, webhook
@@ -237,10 +237,14 @@ def test_runs_that_were_turned_away_are_no_failures(duty: Duty) -> None:
     assert duty.database.scalar("SELECT count(*) FROM vantage_sync_history WHERE status = 'failed'") == 3
 
 
-def test_only_one_watches_at_a_time(duty: Duty) -> None:
+def test_only_one_watches_at_a_time_and_who_is_done_keeps_nobody_out(duty: Duty) -> None:
     first, second = duty.database.connect(), duty.database.connect()
-    assert watch(duty.settings, first) is not None
+    with first.cursor() as cursor:
+        assert alerts.watch_alone(cursor)
     assert watch(duty.settings, second) is None
+    alerts.watch_no_more(first)
+    assert watch(duty.settings, first) is not None
+    assert watch(duty.settings, second) is not None, "while the first connection is still open"
     first.close()
     second.close()
 

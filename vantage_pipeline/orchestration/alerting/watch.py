@@ -35,11 +35,18 @@ def watch(settings: Settings, connection: Connection, of_instance: Sequence[Cond
     Args:
         of_instance: what Dagster's own records say is wrong.
     """
-    channels = channels_of(settings)
-    names = [channel.name for channel in channels]
     with connection.cursor() as cursor:
         if not alerts.watch_alone(cursor):
             return None
+    watched = _watch(settings, connection, of_instance)
+    alerts.watch_no_more(connection)
+    return watched
+
+
+def _watch(settings: Settings, connection: Connection, of_instance: Sequence[Condition]) -> Watched:
+    channels = channels_of(settings)
+    names = [channel.name for channel in channels]
+    with connection.cursor() as cursor:
         alerts.note_look(cursor)
         _expect(cursor, settings)
         conditions.release_held_back(cursor)
