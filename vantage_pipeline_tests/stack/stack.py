@@ -27,9 +27,10 @@ T = TypeVar("T")
 _POLL_SECONDS = 0.2
 _WEB_SERVER, _DAEMON, _RUN = "dagster_webserver", "dagster._daemon", "multiprocessing.spawn"
 
+_JOB = "vantage_full"
 _ENDED = ("SUCCESS", "FAILURE", "CANCELED")
 _WILL_RETRY, _RETRY = "dagster/will_retry", "dagster/auto_retry_run_id"
-_RUNS = "{ runsOrError(limit: 30) { ... on Runs { results { status tags { key value } } } } }"
+_RUNS = "{ runsOrError(limit: 30) { ... on Runs { results { pipelineName status tags { key value } } } } }"
 
 
 def eventually(what: str, look: Callable[[], T | None], *, seconds: float = 300) -> T:
@@ -48,9 +49,9 @@ class Held:
         self._stack = stack
         self._reached, self._let_go = threading.Event(), threading.Event()
         self._pages = 0
-        eventually("the end of all runs and of their retries", stack.is_idle)
+        eventually("the end of all syncs and of their retries", stack.is_idle)
         stack.sandbox.on_request.append(self._hold)
-        self.run_id = stack.client().submit_job_execution("vantage_full", asset_selection=[["vantage", "cashflows"]])
+        self.run_id = stack.client().submit_job_execution(_JOB, asset_selection=[["vantage", "cashflows"]])
         assert self._reached.wait(300)
 
     def let_go(self) -> None:
@@ -119,7 +120,7 @@ class Stack:
         return DagsterGraphQLClient("127.0.0.1", port_number=self.port)
 
     def is_idle(self) -> bool:
-        """Whether no run is under way or about to be tried again."""
+        """Whether no sync is under way or about to be tried again; the report that follows each is nobody's concern."""
         answer = requests.post(f"{self.address}/graphql", json={"query": _RUNS}, timeout=20).json()
         told = [
             {tag["key"]: tag["value"] for tag in run["tags"]} | run for run in answer["data"]["runsOrError"]["results"]
@@ -127,6 +128,7 @@ class Stack:
         return all(
             run["status"] in _ENDED and (run.get(_WILL_RETRY) != "true" or _RETRY in run or run["status"] != "FAILURE")
             for run in told
+            if run["pipelineName"] == _JOB
         )
 
     def database(self) -> Database:
