@@ -1,7 +1,4 @@
-"""The command line in a process that is made by forking one that has imported the project: a new one takes seconds.
-
-Importing this module imports what the verbs import when they run, and reads no setting that a test could change.
-"""
+"""The command line in a process that is made by forking one that has imported the project: a new one takes seconds."""
 
 from __future__ import annotations
 
@@ -10,16 +7,14 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import dagster_postgres  # noqa: F401
-
-import vantage_pipeline.cli.app
-import vantage_pipeline.cli.inspect
-import vantage_pipeline.cli.sync
-import vantage_pipeline.cli.verify
-import vantage_pipeline.definitions
-import vantage_pipeline.sandbox  # noqa: F401
 from vantage_pipeline.cli import main
 from vantage_pipeline.settings import load_settings
+
+IMPORTED = [
+    __name__, "dagster_postgres", "vantage_pipeline.definitions", "vantage_pipeline.sandbox",
+    *(f"vantage_pipeline.cli.{name}" for name in ("app", "inspect", "sync", "verify")),
+]  # fmt: skip
+"""What the forked process is to have imported: what the verbs import when they run."""
 
 
 def run(arguments: Sequence[str], environment: Mapping[str, str], folder: Path, out: Path, err: Path) -> None:

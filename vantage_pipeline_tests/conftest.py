@@ -11,9 +11,8 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from multiprocessing.context import BaseContext
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import dagster as dg
 import pytest
@@ -26,6 +25,9 @@ from vantage_pipeline.warehouse.embedded import EmbeddedServer, embedded_server
 from vantage_pipeline_tests import command
 from vantage_pipeline_tests.database import Database, administer, create, drop, fresh
 from vantage_pipeline_tests.pipeline import Pipeline
+
+if TYPE_CHECKING:  # one of them is not there on Windows
+    from multiprocessing.context import ForkServerContext, SpawnContext
 
 ROOT = Path(__file__).resolve().parent.parent
 _OURS = ("VANTAGE_", "BUBBLE_", "DAGSTER_", "PG")
@@ -212,22 +214,23 @@ def pipeline(sandbox: Sandbox, database: Database) -> Pipeline:
 
 
 @pytest.fixture(scope="session")
-def processes() -> BaseContext:
+def processes() -> ForkServerContext | SpawnContext:
     """Makes processes that have imported the project already, where the platform can fork."""
-    kind = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-    context = multiprocessing.get_context(kind)
-    context.set_forkserver_preload(["vantage_pipeline_tests.command"])
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(command.IMPORTED)
     return context
 
 
 @pytest.fixture
-def run_cli(home: Path, processes: BaseContext, tmp_path: Path) -> Callable[..., Finished]:
+def run_cli(home: Path, processes: ForkServerContext | SpawnContext, tmp_path: Path) -> Callable[..., Finished]:
     """Run ``vantage-pipeline`` as a user does, in a process of its own."""
 
     def run(*arguments: str, env: Mapping[str, str] | None = None, timeout: float = 120) -> Finished:
         environment = {**os.environ, "COLUMNS": "160", **(env or {})}
         out, err = tmp_path / "out.txt", tmp_path / "err.txt"
-        process = processes.Process(target=command.run, args=(arguments, environment, home, out, err))  # type: ignore[attr-defined]
+        process = processes.Process(target=command.run, args=(arguments, environment, home, out, err))
         process.start()
         process.join(timeout)
         if process.exitcode is None:

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import gc
 import sys
 import warnings
-
-_NEW_OBJECTS = 50_000
-"""How many new objects there are between two collections: imports make millions that stay, and are a second of work."""
 
 
 def main() -> None:
     """Run the command. A known error is one line and an exit status; ``--traceback`` shows where it came from."""
-    gc.set_threshold(_NEW_OBJECTS)
     from vantage_pipeline.cli.app import app
     from vantage_pipeline.errors import PipelineError
 

@@ -14,11 +14,12 @@ from vantage_pipeline.warehouse import migrations
 from vantage_pipeline.warehouse.embedded import embedded_url, with_driver
 
 _CONNECT_SECONDS = 10
-_SESSION = (
+SESSION = (
     "-c timezone=UTC -c datestyle=ISO -c client_min_messages=warning"
     # a batch looks up its keys in tables of any size; the default, for rotating disks, reads whole tables instead
     " -c random_page_cost=1.1"
 )
+"""The options, as libpq takes them, of every session that reads or writes rows."""
 _migrated: set[str] = set()
 _ensured: set[str] = set()
 
@@ -92,7 +93,7 @@ def connect(url: str) -> Connection:
             keepalives_interval=10,
             keepalives_count=3,
             tcp_user_timeout=60_000,
-            options=_SESSION,
+            options=SESSION,
         )
     except psycopg2.OperationalError as error:
         parts = urlsplit(url)

@@ -19,6 +19,9 @@ from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import EmptyWorkspaceTarget
 from dagster._daemon.monitoring import execute_run_monitoring_iteration
 
+from vantage_pipeline.warehouse.embedded import EmbeddedServer
+from vantage_pipeline_tests.database import Database
+
 _HERE = {"host": "localhost", "socket": "/tmp/gone"}
 
 
@@ -68,12 +71,10 @@ def test_what_is_not_known_counts_as_alive(
 
 
 def test_a_process_that_took_over_the_number_is_not_the_run(
-    dagster_instance: dg.DagsterInstance, started: Callable[..., dg.DagsterRun]
+    dagster_instance: dg.DagsterInstance, started: Callable[..., dg.DagsterRun], postgres: EmbeddedServer
 ) -> None:
     run = started(os.getpid())
-    with dagster_instance.event_log_storage.index_connection() as connection:  # type: ignore[attr-defined]
-        connection.exec_driver_sql(
-            "UPDATE event_logs SET event = jsonb_set(event::jsonb, '{timestamp}', '1000000000.5')::text WHERE run_id = %s",
-            (run.run_id,),
-        )
+    events = Database(postgres.url("dagster"))
+    events.execute("UPDATE event_logs SET event = jsonb_set(event::jsonb, '{timestamp}', '1000000000.5')::text")
+    events.close()
     assert dagster_instance.run_launcher.check_run_worker_health(run).status is WorkerStatus.FAILED

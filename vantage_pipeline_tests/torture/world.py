@@ -58,7 +58,7 @@ class PooledPipeline(Pipeline):
             return session
         session = psycopg2.connect(
             engine.libpq_url(self.database.url),
-            options="-c timezone=UTC -c datestyle=ISO -c client_min_messages=warning",
+            options=engine.SESSION,
             connection_factory=_Session,
         )
         session.idle = self._idle
