@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 
 from vantage_pipeline import catalog
@@ -12,7 +12,7 @@ from vantage_pipeline.orchestration.config import By, Mode, SyncConfig
 from vantage_pipeline.orchestration.partitions import day_start
 from vantage_pipeline.orchestration.pump import Mappers, Progress, batched, limited
 from vantage_pipeline.orchestration.reading import Reading
-from vantage_pipeline.orchestration.related import RelatedWriter, Step, children_of
+from vantage_pipeline.orchestration.related import BATCH, RelatedWriter, Step, listed
 from vantage_pipeline.records.model import Page, Record
 from vantage_pipeline.settings import Settings
 from vantage_pipeline.sources.bubble import BubbleClient, Window
@@ -20,8 +20,6 @@ from vantage_pipeline.warehouse import lookup
 from vantage_pipeline.warehouse.sink import Sink
 
 _DATE_FIELDS = {By.MODIFIED: "Modified Date", By.CREATED: "Created Date", By.INVOICE_DATE: "Invoice Date"}
-_BATCH = 2_000
-"""Records in one transaction: fewer than Vantage's, because each batch's parents are looked up first."""
 
 
 class BubbleReading(Reading):
@@ -98,11 +96,10 @@ class BubbleReading(Reading):
 
     def _write(self, pages: Iterable[Page], load: Sink, related: RelatedWriter, progress: Progress | None) -> None:
         read = 0
-        for number, page in enumerate(batched(pages, min(_BATCH, self.settings.batch_records)), start=1):
+        for number, page in enumerate(batched(pages, min(BATCH, self.settings.batch_records)), start=1):
             load.report.api_calls = self._client.session.stats.requests
-            related.write(page)
-            if self._period is not None and self.resource.name == "invoice":
-                self._write_children(page.records, related)
+            with_children = self._period is not None and self.resource.name == "invoice"
+            related.write(page, self._children(page.records) if with_children else ())
             read += len(page.records)
             if progress is not None:
                 progress(page.table.name, number, read)
@@ -126,10 +123,8 @@ class BubbleReading(Reading):
             related.steps.append(Step("skipped, not newer", len(skipped)))
         if chosen:
             clean = all(page.clean for page in pages)
-            related.write(Page(dataset.table, chosen, clean, {"ids": len(chosen)}))
-            related.steps.append(Step(f"wrote {dataset.table.name}", len(chosen)))
-            if self.resource.name == "invoice":
-                self._write_children(chosen, related)
+            children = self._children(chosen) if self.resource.name == "invoice" else ()
+            related.write(Page(dataset.table, chosen, clean, {"ids": len(chosen)}), children)
         self.outcome.extra["skipped"] = len(skipped)
         self.outcome.extra["steps"] = [{"action": step.action, "records": step.records} for step in related.steps]
 
@@ -144,22 +139,25 @@ class BubbleReading(Reading):
                 old.add(record_id)
         return old
 
-    def _write_children(self, invoices: Iterable[Record], related: RelatedWriter) -> None:
+    def _children(self, invoices: Sequence[Record]) -> Iterator[Page]:
         """What the invoices' lists name. A payment's id may be that of a submitted payment."""
-        records = list(invoices)
-        lists = children_of(records)
-        items = catalog.dataset_of("invoice_item")
-        # most items name their invoice, and a hundred of them fit a page; the lists' ids find the rest
-        linked = list(self._client.linked_to(items, "Linked Invoice", [str(r.get("_id")) for r in records]))
-        there = {str(record.get("_id")) for page in linked for record in page.records}
-        rest = [key for key in lists["invoice_item"] if key not in there]
-        related.write_children(batched([*linked, *self._client.by_ids(items, rest)], _BATCH))
-        payments = list(self._client.by_ids(catalog.dataset_of("payment"), lists["payment"]))
-        related.write_children(batched(payments, _BATCH))
-        found = {str(record.get("_id")) for page in payments for record in page.records}
-        left = [key for key in dict.fromkeys(lists["payment"]) if key not in found]
+        items, payments = catalog.dataset_of("invoice_item"), catalog.dataset_of("payment")
+        # most items name their invoice, which takes fewer requests; the lists' ids find the rest
+        lists = {str(record.get("_id")): listed(record, "Linked Invoice Item") for record in invoices}
+        linked = list(self._client.linked_to(items, "Linked Invoice", {key: len(ids) for key, ids in lists.items()}))
+        found = _ids(linked)
+        yield from linked
+        yield from self._client.by_ids(items, [key for ids in lists.values() for key in ids if key not in found])
+        paid = [key for record in invoices for key in listed(record, "Linked Payment")]
+        there = list(self._client.by_ids(payments, paid))
+        found = _ids(there)
+        yield from there
         submitted = catalog.dataset_of("submitted_payment")
-        related.write_children(batched(self._client.by_ids(submitted, left), _BATCH))
+        yield from self._client.by_ids(submitted, [key for key in paid if key not in found])
+
+
+def _ids(pages: Iterable[Page]) -> set[str]:
+    return {str(record.get("_id")) for page in pages for record in page.records}
 
 
 def _period(resource: Resource, config: SyncConfig) -> Window | None:

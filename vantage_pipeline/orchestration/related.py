@@ -7,20 +7,22 @@ not have stays a pending link.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from vantage_pipeline import catalog
-from vantage_pipeline.catalog.model import Table
-from vantage_pipeline.orchestration.pump import Mappers
+from vantage_pipeline.catalog.model import Resource, Table
+from vantage_pipeline.orchestration.pump import Mappers, batched
 from vantage_pipeline.records.model import Page, Record, RowBatch
 from vantage_pipeline.sources.bubble import BubbleClient
 from vantage_pipeline.warehouse import lookup
-from vantage_pipeline.warehouse.merge import MergeCounts
 from vantage_pipeline.warehouse.sink import Sink
 
 ID = re.compile(r"\d+x\d+\Z", re.ASCII)
-_DEPTH = 6
+BATCH = 2_000
+"""Records in one transaction: fewer than Vantage's, because each batch's parents are looked up first."""
+_FETCHES = 16
+"""Fetches for one batch; what a longer chain of links names waits for its own sync."""
 
 
 @dataclass
@@ -47,78 +49,112 @@ class RelatedWriter:
     steps: list[Step] = field(default_factory=list)
     _asked: set[tuple[str, str]] = field(default_factory=set)
 
-    def write(self, page: Page, *, own: bool = True, depth: int = 0) -> MergeCounts:
-        """Map a page, write its missing parents, then its rows."""
+    def write(self, page: Page, children: Iterable[Page] = ()) -> None:
+        """Write a page's rows, their missing parents before them, and the records that belong to them after them."""
         batch = self.mappers.rows(page)
-        arriving = {(page.table.name, key) for key in batch.columns[page.table.key] if key} - self._asked
+        below = [self.mappers.rows(part) for part in batched(children, BATCH)]
+        arriving = {(b.table.name, key) for b in (batch, *below) for key in _keys(b)} - self._asked
         self._asked |= arriving
-        if depth < _DEPTH:
-            for parent, keys in self._named(batch).items():
-                self._fetch(parent, keys, depth)
-        resource = None if own else next(r for r in catalog.RESOURCES if page.table.name in r.tables and r.datasets)
-        counts = self.load.write(batch, position=page.position, resource=resource)
+        for parents in self._parents([batch, *below]):
+            self.load.write(parents, position=page.position, resource=_owner(parents.table))
+        self.load.write(batch, position=page.position)
+        self.steps.append(Step(f"wrote {page.table.name}", len(page.records)))
+        for part in below:
+            self.load.write(part, position=page.position, resource=_owner(part.table))
+            self.steps.append(Step(f"wrote {part.table.name}", len(part)))
         # from now on the table tells of them; a run may have millions
         self._asked -= arriving
-        return counts
 
-    def write_children(self, pages: Iterable[Page]) -> None:
-        """Write records that belong to the batch just written, with their own parents."""
-        for page in pages:
-            self.write(page, own=False)
-            self.steps.append(Step(f"wrote {page.table.name}", len(page.records)))
+    def _parents(self, batches: Iterable[RowBatch]) -> list[RowBatch]:
+        """What the batches name, and what that names, as far as it is missing: the last named first.
 
-    def missing(self, table: Table, keys: Iterable[str]) -> list[str]:
-        """The ids among `keys` that are neither in the table nor asked for yet; they count as asked now."""
-        wanted = [key for key in dict.fromkeys(keys) if ID.match(key) and (table.name, key) not in self._asked]
+        A table is asked once all that may name its records are there, so that many records take few requests.
+        """
+        wanted: dict[str, list[str]] = {}
+        for batch in batches:
+            self._note(batch, wanted)
+        fetched: list[RowBatch] = []
+        there: set[str] = set()
+        for _ in range(_FETCHES):
+            while wanted:
+                name = _next(wanted)
+                if keys := self._missing(catalog.table(name), wanted.pop(name), there):
+                    break
+            else:
+                break
+            found = self._fetch(name, keys)
+            there.update(key for batch in found for key in _keys(batch))
+            for batch in found:
+                self._note(batch, wanted)
+            alias = _ALIASES.get(name)
+            if alias is not None and alias not in self.deferred:
+                # what is not an agent may be the agent's user
+                wanted.setdefault(alias, []).extend(key for key in keys if key not in there)
+            fetched[:0] = found
+        return fetched
+
+    def _note(self, batch: RowBatch, wanted: dict[str, list[str]]) -> None:
+        """Add the keys that the single links of a batch hold, by table."""
+        for column in batch.table.links:
+            if column.link is not None and column.link.table not in self.deferred:
+                wanted.setdefault(column.link.table, []).extend(key for key in batch.columns[column.name] if key)
+
+    def _missing(self, table: Table, keys: Iterable[str], fetched: Collection[str]) -> list[str]:
+        """The ids among `keys` that no row has and that were not asked for yet; they count as asked now."""
+        wanted = [
+            key
+            for key in dict.fromkeys(keys)
+            if ID.match(key) and (table.name, key) not in self._asked and key not in fetched
+        ]
         there = lookup.present(self.load.connection, table, wanted)
+        if alias := _ALIASES.get(table.name):
+            rest = [key for key in wanted if key not in there]
+            there |= lookup.present(self.load.connection, catalog.table(alias), rest)
         missing = [key for key in wanted if key not in there]
         self._asked.update((table.name, key) for key in missing)
         return missing
 
-    def _named(self, batch: RowBatch) -> Mapping[str, list[str]]:
-        """Parents' keys by table, from the single links of a batch."""
-        named: dict[str, list[str]] = {}
-        for column in batch.table.links:
-            if column.link is None or column.link.table in self.deferred:
-                continue
-            keys = [key for key in batch.columns[column.name] if key]
-            named.setdefault(column.link.table, []).extend(keys)
-        return named
-
-    def _fetch(self, parent: str, keys: Sequence[str], depth: int) -> None:
-        dataset = catalog.dataset_of(parent)
-        wanted = self.missing(dataset.table, keys)
-        if not wanted:
-            return
-        found = self._write_all(parent, wanted, depth)
-        aliased = next((link.alias for _, _, link in catalog.links_to(parent) if link.alias), None)
-        left = [key for key in wanted if key not in found]
-        if aliased is not None and left and aliased.table not in self.deferred:
-            # what is not an agent may be the agent's user
-            users = catalog.dataset_of(aliased.table)
-            unknown = self.missing(users.table, left)
-            if unknown:
-                self._write_all(aliased.table, unknown, depth)
-
-    def _write_all(self, table: str, keys: Sequence[str], depth: int) -> set[str]:
-        found: set[str] = set()
-        for page in self.client.by_ids(catalog.dataset_of(table), keys):
-            self.write(page, own=False, depth=depth + 1)
-            found.update(_ids(page.records))
-        self.steps.append(Step(f"fetched {table}", len(found)))
+    def _fetch(self, table: str, keys: Sequence[str]) -> list[RowBatch]:
+        pages = batched(self.client.by_ids(catalog.dataset_of(table), keys), BATCH)
+        found = [self.mappers.rows(page) for page in pages]
+        self.steps.append(Step(f"fetched {table}", sum(map(len, found))))
         return found
 
 
-def _ids(records: Sequence[Record]) -> Iterable[str]:
-    return (str(record.get("_id")) for record in records if isinstance(record, dict))
+def _keys(batch: RowBatch) -> Iterable[str]:
+    """The keys of a batch's records, refused ones too."""
+    yield from (key for key in batch.columns[batch.table.key] if key)
+    yield from (rejection.record_key for rejection in batch.rejections)
 
 
-def children_of(invoices: Sequence[Record]) -> dict[str, list[str]]:
-    """The ids in the invoices' lists, by the table they are most likely in."""
-    lists: dict[str, list[str]] = {"payment": [], "invoice_item": []}
-    for record in invoices:
-        for table, name in (("payment", "Linked Payment"), ("invoice_item", "Linked Invoice Item")):
-            value = record.get(name)
-            items = [value] if isinstance(value, str) else value if isinstance(value, list) else []
-            lists[table].extend(item for item in items if isinstance(item, str))
-    return lists
+def _owner(table: Table) -> Resource:
+    return next(r for r in catalog.RESOURCES if r.datasets and table.name in r.tables)
+
+
+def _next(wanted: Collection[str]) -> str:
+    """A table that no other of the wanted names; in a circle, the last in load order."""
+    free = [name for name in wanted if not any(name in _NAMED[other] for other in wanted if other != name)]
+    return max(free or wanted, key=list(_NAMED).index)
+
+
+def listed(record: Record, name: str) -> list[str]:
+    """The ids in a record's field, which is a list or a single one."""
+    value = record.get(name)
+    items = [value] if isinstance(value, str) else value if isinstance(value, list) else []
+    return [item for item in items if isinstance(item, str)]
+
+
+_ALIASES = {
+    link.table: link.alias.table
+    for resource in catalog.RESOURCES
+    for dataset in resource.datasets
+    for column in dataset.table.links
+    if (link := column.link) is not None and link.alias is not None
+}
+"""Tables whose records are also named by the key of another table's row."""
+_NAMED = {
+    dataset.table.name: {column.link.table for column in dataset.table.links if column.link is not None}
+    for resource in catalog.RESOURCES
+    for dataset in resource.datasets
+}
+"""By table, in load order: the tables that its links name."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -30,7 +30,7 @@ PAGE = 100
 """Records a response, at most."""
 _URL_BUDGET = 1_900
 """Characters of a request line we keep under, the base URL included."""
-_SPLIT_ABOVE = 500
+_SPLIT_ABOVE = 1_000
 """A window with more left than this is shared with a free worker."""
 _MILLISECOND = timedelta(milliseconds=1)
 _NARROWEST = timedelta(seconds=1)
@@ -119,13 +119,14 @@ class BubbleClient:
 
     def by_ids(self, dataset: Dataset, ids: Sequence[str]) -> Iterator[Page]:
         """The records with these ids that exist, in slices of ids; the order is the API's."""
-        endpoint = _endpoint(dataset)
-        yield from self._slices(dataset, endpoint, "_id", list(dict.fromkeys(ids)))
+        yield from self._slices(dataset, _endpoint(dataset), "_id", dict.fromkeys(ids, 1))
 
-    def linked_to(self, dataset: Dataset, field: str, ids: Sequence[str]) -> Iterator[Page]:
-        """The records whose link `field` is one of `ids`."""
-        endpoint = _endpoint(dataset)
-        yield from self._slices(dataset, endpoint, field, list(dict.fromkeys(ids)))
+    def linked_to(self, dataset: Dataset, field: str, expected: Mapping[str, int]) -> Iterator[Page]:
+        """The records whose link `field` is one of the ids in `expected`, which tells how many each may have.
+
+        A slice of ids holds as many as are expected to fill a page; where more come, there are more pages.
+        """
+        yield from self._slices(dataset, _endpoint(dataset), field, expected)
 
     def one(self, dataset: Dataset, record_id: str) -> Record | None:
         """One record by its id; None if there is none."""
@@ -195,9 +196,9 @@ class BubbleClient:
                 )
             after = max(ids)
 
-    def _slices(self, dataset: Dataset, endpoint: BubbleEndpoint, key: str, ids: Sequence[str]) -> Iterator[Page]:
+    def _slices(self, dataset: Dataset, endpoint: BubbleEndpoint, key: str, ids: Mapping[str, int]) -> Iterator[Page]:
         seen = Seen()
-        slices = list(_sliced(ids, self._slice_room(endpoint, key), by_id=key == "_id"))
+        slices = list(_sliced(ids, self._slice_room(endpoint, key)))
         with ThreadPoolExecutor(max_workers=self._settings.concurrency, thread_name_prefix="bubble-ids") as pool:
             for answer in pool.map(lambda part: self._slice(endpoint, key, part), slices):
                 fresh = seen.add(answer.records)
@@ -312,17 +313,18 @@ def _halves(window: Window) -> tuple[Window, list[Window]]:
     return Window(window.field, window.start, middle), [Window(window.field, middle, window.end)]
 
 
-def _sliced(ids: Sequence[str], room: int, *, by_id: bool) -> Iterator[list[str]]:
-    """Slices whose ids take at most `room` characters in a URL; by id, at most a page of them."""
+def _sliced(ids: Mapping[str, int], room: int) -> Iterator[list[str]]:
+    """Slices of ids that take at most `room` characters in a URL, and at most a page of records, as `ids` tells."""
     part: list[str] = []
-    used = 0
-    for item in ids:
+    used = records = 0
+    for item, expected in ids.items():
         cost = len(quote(json.dumps(item))) + 3
-        if part and (used + cost > room or (by_id and len(part) == PAGE)):
+        if part and (used + cost > room or records + expected > PAGE):
             yield part
-            part, used = [], 0
+            part, used, records = [], 0, 0
         part.append(item)
         used += cost
+        records += expected
     if part:
         yield part
 

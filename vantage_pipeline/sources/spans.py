@@ -29,12 +29,13 @@ class Span:
         return self.page * self.size
 
 
-def overlapping(most: int) -> Iterator[Span]:
+def overlapping(most: int, first: int | None = None) -> Iterator[Span]:
     """Spans of at most `most` records from the first on, each sharing a record or more with the one before it.
 
-    Where no size allows it, which happens with pages of a few records only, one joins on without a record in common.
+    The first one is of `first` records, of `most` if not told. Where no size allows an overlap, which happens with
+    pages of a few records only, one joins on without a record in common.
     """
-    span = Span(1, most)
+    span = Span(1, first or most)
     while True:
         yield span
         covered = span.end

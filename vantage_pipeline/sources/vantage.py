@@ -108,14 +108,28 @@ class VantageClient:
         return f"reachable, {sheet.total} accounts"
 
     def _walk(self, dataset: Dataset, endpoint: VantageEndpoint, day: date, promise: Promise) -> Iterator[Page]:
-        """The collection's pages, overlapping where the API takes sizes that allow it."""
-        first = self._sheet(endpoint, day, Span(1, self._settings.page_size))
-        most = first.per_page or len(first.records) or self._settings.page_size
-        first = replace(first, span=Span(1, most))
-        try:
-            yield from self._pages(dataset, endpoint, day, promise, first, overlapping(most))
-        except _OtherSize:
-            yield from self._pages(dataset, endpoint, day, promise, first, joined(most))
+        """The collection's pages, overlapping where the API takes sizes that allow it.
+
+        The first page is asked for in an odd size: an API that gives more has pages of its own size.
+        """
+        wanted = self._settings.page_size
+        asked = max(1, wanted - 1)
+        first = self._first(endpoint, day, asked)
+        most = first.span.size
+        if most <= asked:
+            sure = most == asked
+            spans = overlapping(wanted if sure else most, most)
+            try:
+                yield from self._pages(dataset, endpoint, day, promise, first, spans, sure=sure)
+                return
+            except _OtherSize:
+                first = self._first(endpoint, day, wanted)
+        yield from self._pages(dataset, endpoint, day, promise, first, joined(first.span.size), sure=True)
+
+    def _first(self, endpoint: VantageEndpoint, day: date, size: int) -> _Sheet:
+        """The first page, as large as the API makes it."""
+        sheet = self._sheet(endpoint, day, Span(1, size))
+        return replace(sheet, span=Span(1, sheet.per_page or len(sheet.records) or size))
 
     def _pages(
         self,
@@ -125,8 +139,13 @@ class VantageClient:
         promise: Promise,
         first: _Sheet,
         spans: Iterator[Span],
+        *,
+        sure: bool,
     ) -> Iterator[Page]:
-        """Pages in order while some are fetched ahead. How far ahead is known from the promised total."""
+        """Pages in order while some are fetched ahead, once it is `sure` that the API takes their sizes.
+
+        How far ahead is known from the promised total.
+        """
         promise.hear(first.total)
         expected = first.total if isinstance(first.total, int) else 0
         seen: set[int] = set()
@@ -137,12 +156,13 @@ class VantageClient:
         ahead: deque[Future[_Sheet]] = deque()
         try:
             while True:
-                room = max(1, min(self._settings.concurrency, _AHEAD_BYTES // max(1, sheet.size)))
+                room = max(1, min(self._settings.concurrency, _AHEAD_BYTES // max(1, sheet.size))) if sure else 1
                 while len(ahead) < room and asked.end < expected:
                     asked = next(spans)
                     ahead.append(pool.submit(self._sheet, endpoint, day, asked))
                 if sheet.per_page is not None and sheet.per_page != sheet.span.size:
                     raise _OtherSize
+                sure = sure or sheet is not first
                 if sheet.records:
                     empty_in_a_row = 0
                     sheet = self._unrepeated(sheet, endpoint, day, seen)

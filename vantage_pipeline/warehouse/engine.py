@@ -18,6 +18,8 @@ SESSION = (
     "-c timezone=UTC -c datestyle=ISO -c client_min_messages=warning"
     # a batch looks up its keys in tables of any size; the default, for rotating disks, reads whole tables instead
     " -c random_page_cost=1.1"
+    # only staged batches are analysed: their size is what matters
+    " -c default_statistics_target=10"
 )
 """The options, as libpq takes them, of every session that reads or writes rows."""
 _migrated: set[str] = set()

@@ -28,8 +28,9 @@ def test_tiny_pages_join(most: int) -> None:
     assert all(other.start <= one.end < other.end for one, other in pairwise(spans))
 
 
-def test_overlapping_costs_few_pages_more() -> None:
-    needed = next(n for n, span in enumerate(overlapping(500), start=1) if span.end >= 137_862)
+@pytest.mark.parametrize("first", [499, 500])
+def test_overlapping_costs_few_pages_more(first: int) -> None:
+    needed = next(n for n, span in enumerate(overlapping(500, first), start=1) if span.end >= 137_862)
     plain = next(n for n, span in enumerate(joined(500), start=1) if span.end >= 137_862)
     assert plain == 276
     assert needed <= 292
@@ -50,10 +51,16 @@ def test_each_record_is_given_once(sandbox: Sandbox) -> None:
     assert not client.promises["investors"].moved
 
 
-def test_an_api_that_takes_round_sizes_only_is_read_all_the_same(sandbox: Sandbox) -> None:
-    sandbox.vantage.size_step = 10
-    ids, _ = read(sandbox, page_size=20)
-    assert set(ids) == {account["investor_id"] for account in sandbox.vantage.records["accounts"]}
+@pytest.mark.parametrize(("step", "size"), [(10, 20), (500, 500)])
+def test_an_api_with_sizes_of_its_own_is_read_in_two_requests_more_than_pages(
+    sandbox: Sandbox, step: int, size: int
+) -> None:
+    """It rounds what it is asked for down to tens, or has pages of one size."""
+    sandbox.vantage.size_step = step
+    accounts = [account["investor_id"] for account in sandbox.vantage.records["accounts"]]
+    ids, _ = read(sandbox, page_size=20, concurrency=4)
+    assert set(ids) == set(accounts)
+    assert len(sandbox.requests) <= -(-len(accounts) // size) + 2
 
 
 @pytest.mark.parametrize("at_once", [1, 4])
