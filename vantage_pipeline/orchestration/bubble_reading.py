@@ -16,7 +16,6 @@ from vantage_pipeline.orchestration.related import BATCH, RelatedWriter, Step, l
 from vantage_pipeline.records.model import Page, Record
 from vantage_pipeline.settings import Settings
 from vantage_pipeline.sources.bubble import BubbleClient, Window
-from vantage_pipeline.warehouse import lookup
 from vantage_pipeline.warehouse.sink import Sink
 
 _DATE_FIELDS = {By.MODIFIED: "Modified Date", By.CREATED: "Created Date", By.INVOICE_DATE: "Invoice Date"}
@@ -61,9 +60,16 @@ class BubbleReading(Reading):
         dataset = self.resource.datasets[0]
         before = load.report.watermark_before
         whole = self.config.mode is Mode.FULL or (self._window is None and before is None)
-        related = RelatedWriter(self._client, load, Mappers(load, self.settings), self._deferred)
+        related = RelatedWriter(
+            self._client,
+            load,
+            Mappers(load, self.settings),
+            self._deferred,
+            again=bool(self.config.ids) or self._period is not None,
+            only_newer=bool(self.config.ids) and not self.config.force,
+        )
         if self.config.ids:
-            self._fill_by_ids(load, related)
+            self._fill_by_ids(related)
             return None
         window = self._reading_window(before, whole=whole)
         pages = limited(self._client.read(dataset, window), self.config.limit)
@@ -72,6 +78,9 @@ class BubbleReading(Reading):
             return None
         self.outcome.complete = whole
         if whole:
+            # a record that was edited while windows were read side by side may have left one for another
+            for page in self._client.by_ids(dataset, load.unseen(dataset.table)):
+                related.write(page)
             load.mark_deleted(dataset.table)
         return self._watermark(began, before, whole=whole)
 
@@ -104,40 +113,26 @@ class BubbleReading(Reading):
             if progress is not None:
                 progress(page.table.name, number, read)
 
-    def _fill_by_ids(self, load: Sink, related: RelatedWriter) -> None:
-        """Given records with everything they link to; those that are not newer are skipped unless forced."""
+    def _fill_by_ids(self, related: RelatedWriter) -> None:
+        """Given records with everything they link to; what is not newer is left alone unless forced."""
         dataset = self.resource.datasets[0]
         pages = list(self._client.by_ids(dataset, self.config.ids))
         records = [record for page in pages for record in page.records]
-        found = {str(record.get("_id")) for record in records}
-        unknown = [record_id for record_id in self.config.ids if record_id not in found]
         related.steps.append(Step(f"read {dataset.table.name}", len(records)))
-        if unknown:
-            raise SourceNotFound(
-                f"{self.resource.state}: the source has no {dataset.table.name} {', '.join(unknown[:10])}; nothing was "
-                f"written; check the id"
-            )
-        skipped = set() if self.config.force else self._not_newer(load, records)
-        chosen = [record for record in records if str(record.get("_id")) not in skipped]
-        if skipped:
-            related.steps.append(Step("skipped, not newer", len(skipped)))
-        if chosen:
+        if records:
+            children = self._children(records) if self.resource.name == "invoice" else ()
             clean = all(page.clean for page in pages)
-            children = self._children(chosen) if self.resource.name == "invoice" else ()
-            related.write(Page(dataset.table, chosen, clean, {"ids": len(chosen)}), children)
-        self.outcome.extra["skipped"] = len(skipped)
+            related.write(Page(dataset.table, records, clean, {"ids": len(records)}), children)
+        if related.skipped:
+            related.steps.append(Step("skipped, not newer", related.skipped))
+        self.outcome.extra["skipped"] = related.skipped
         self.outcome.extra["steps"] = [{"action": step.action, "records": step.records} for step in related.steps]
-
-    def _not_newer(self, load: Sink, records: list[Record]) -> set[str]:
-        table = self.resource.datasets[0].table
-        field = table.column(table.modified).fields[0]
-        known = lookup.modified(load.connection, table, [str(record.get("_id")) for record in records])
-        old = set()
-        for record in records:
-            record_id, changed = str(record.get("_id")), record.get(field)
-            if record_id in known and isinstance(changed, str) and datetime.fromisoformat(changed) <= known[record_id]:
-                old.add(record_id)
-        return old
+        found = _ids(pages)
+        if unknown := [record_id for record_id in self.config.ids if record_id not in found]:
+            raise SourceNotFound(
+                f"{self.resource.state}: the source has no {dataset.table.name} {', '.join(unknown[:10])}; "
+                f"{f'the other {len(records)} were written' if records else 'nothing was written'}; check the id"
+            )
 
     def _children(self, invoices: Sequence[Record]) -> Iterator[Page]:
         """What the invoices' lists name. A payment's id may be that of a submitted payment."""
@@ -148,12 +143,16 @@ class BubbleReading(Reading):
         found = _ids(linked)
         yield from linked
         yield from self._client.by_ids(items, [key for ids in lists.values() for key in ids if key not in found])
-        paid = [key for record in invoices for key in listed(record, "Linked Payment")]
-        there = list(self._client.by_ids(payments, paid))
-        found = _ids(there)
+        lists = {str(record.get("_id")): listed(record, "Linked Payment") for record in invoices}
+        linked = list(self._client.linked_to(payments, "Linked Invoice", {key: len(ids) for key, ids in lists.items()}))
+        yield from linked
+        found = _ids(linked)
+        rest = [key for ids in lists.values() for key in ids if key not in found]
+        there = list(self._client.by_ids(payments, rest))
         yield from there
+        found = _ids(there)
         submitted = catalog.dataset_of("submitted_payment")
-        yield from self._client.by_ids(submitted, [key for key in paid if key not in found])
+        yield from self._client.by_ids(submitted, [key for key in rest if key not in found])
 
 
 def _ids(pages: Iterable[Page]) -> set[str]:

@@ -7,14 +7,14 @@ not have stays a pending link.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field, replace
 
 from vantage_pipeline import catalog
 from vantage_pipeline.catalog.model import Resource, Table
 from vantage_pipeline.orchestration.pump import Mappers, batched
 from vantage_pipeline.records.model import Page, Record, RowBatch
-from vantage_pipeline.sources.bubble import BubbleClient
+from vantage_pipeline.sources.bubble import BubbleClient, moment_of
 from vantage_pipeline.warehouse import lookup
 from vantage_pipeline.warehouse.sink import Sink
 
@@ -40,32 +40,62 @@ class RelatedWriter:
     Args:
         deferred: tables that the same run reads whole later on: their records are not fetched one slice at a
             time now, their links wait.
+        again: read what a batch links to although it is there, because it may have changed.
+        only_newer: leave a record alone that the table has in the same version or a later one.
     """
 
     client: BubbleClient
     load: Sink
     mappers: Mappers
     deferred: frozenset[str] = frozenset()
+    again: bool = False
+    only_newer: bool = False
+    skipped: int = 0
+    """Of the records given to `write`, those that were left alone."""
     steps: list[Step] = field(default_factory=list)
     _asked: set[tuple[str, str]] = field(default_factory=set)
 
     def write(self, page: Page, children: Iterable[Page] = ()) -> None:
-        """Write a page's rows, their missing parents before them, and the records that belong to them after them."""
-        batch = self.mappers.rows(page)
-        below = [self.mappers.rows(part) for part in batched(children, BATCH)]
-        arriving = {(b.table.name, key) for b in (batch, *below) for key in _keys(b)} - self._asked
+        """Map a page, write its missing parents, then its rows, then the records that belong to it."""
+        below = list(batched(children, BATCH))
+        batches = [self.mappers.rows(part) for part in (page, *below)]
+        arriving = {(batch.table.name, key) for batch in batches for key in _keys(batch)} - self._asked
         self._asked |= arriving
-        for parents in self._parents([batch, *below]):
-            self.load.write(parents, position=page.position, resource=_owner(parents.table))
-        self.load.write(batch, position=page.position)
-        self.steps.append(Step(f"wrote {page.table.name}", len(page.records)))
+        for parents in self._parents(batches):
+            self._write_related(parents)
+        chosen = self._chosen(page)
+        self.skipped += len(page.records) - len(chosen.records)
+        if chosen.records:
+            self.load.write(batches[0] if chosen is page else self.mappers.rows(chosen), position=page.position)
+        self.steps.append(Step(f"wrote {page.table.name}", len(chosen.records)))
         for part in below:
-            self.load.write(part, position=page.position, resource=_owner(part.table))
-            self.steps.append(Step(f"wrote {part.table.name}", len(part)))
+            self.steps.append(Step(f"wrote {part.table.name}", self._write_related(part)))
         # from now on the table tells of them; a run may have millions
         self._asked -= arriving
 
-    def _parents(self, batches: Iterable[RowBatch]) -> list[RowBatch]:
+    def _write_related(self, page: Page) -> int:
+        chosen = self._chosen(page)
+        if chosen.records:
+            self.load.write(self.mappers.rows(chosen), position=page.position, resource=_owner(page.table))
+        return len(chosen.records)
+
+    def _chosen(self, page: Page) -> Page:
+        """The page's records that are to be written."""
+        if not self.only_newer:
+            return page
+        table = page.table
+        field = table.column(table.modified).fields[0]
+        known = lookup.modified(self.load.connection, table, _ids(page.records))
+        kept = [
+            record
+            for record in page.records
+            if (there := known.get(str(record.get("_id")))) is None
+            or (changed := moment_of(record, field)) is None
+            or changed > there
+        ]
+        return page if len(kept) == len(page.records) else replace(page, records=kept)
+
+    def _parents(self, batches: Iterable[RowBatch]) -> list[Page]:
         """What the batches name, and what that names, as far as it is missing: the last named first.
 
         A table is asked once all that may name its records are there, so that many records take few requests.
@@ -73,25 +103,30 @@ class RelatedWriter:
         wanted: dict[str, list[str]] = {}
         for batch in batches:
             self._note(batch, wanted)
-        fetched: list[RowBatch] = []
+        fetched: list[Page] = []
         there: set[str] = set()
         for _ in range(_FETCHES):
             while wanted:
                 name = _next(wanted)
-                if keys := self._missing(catalog.table(name), wanted.pop(name), there):
+                if keys := self._missing(name, wanted.pop(name), there, wanted):
                     break
             else:
                 break
-            found = self._fetch(name, keys)
-            there.update(key for batch in found for key in _keys(batch))
-            for batch in found:
-                self._note(batch, wanted)
-            alias = _ALIASES.get(name)
-            if alias is not None and alias not in self.deferred:
+            pages = list(batched(self.client.by_ids(catalog.dataset_of(name), keys), BATCH))
+            self.steps.append(Step(f"fetched {name}", sum(len(page.records) for page in pages)))
+            for page in pages:
+                there.update(_ids(page.records))
+                self._note(self.mappers.rows(page), wanted)
+            if alias := self._alias(name):
                 # what is not an agent may be the agent's user
                 wanted.setdefault(alias, []).extend(key for key in keys if key not in there)
-            fetched[:0] = found
+            fetched[:0] = pages
         return fetched
+
+    def _alias(self, name: str) -> str | None:
+        """The table whose keys also name records of this one, where it is not read later on."""
+        alias = _ALIASES.get(name)
+        return None if alias in self.deferred else alias
 
     def _note(self, batch: RowBatch, wanted: dict[str, list[str]]) -> None:
         """Add the keys that the single links of a batch hold, by table."""
@@ -99,32 +134,35 @@ class RelatedWriter:
             if column.link is not None and column.link.table not in self.deferred:
                 wanted.setdefault(column.link.table, []).extend(key for key in batch.columns[column.name] if key)
 
-    def _missing(self, table: Table, keys: Iterable[str], fetched: Collection[str]) -> list[str]:
-        """The ids among `keys` that no row has and that were not asked for yet; they count as asked now."""
-        wanted = [
+    def _missing(
+        self, name: str, keys: Iterable[str], fetched: Collection[str], wanted: dict[str, list[str]]
+    ) -> list[str]:
+        """The ids among `keys` to be asked for, each once in a run. Those that name an alias are moved to it."""
+        asking = [
             key
             for key in dict.fromkeys(keys)
-            if ID.match(key) and (table.name, key) not in self._asked and key not in fetched
+            if ID.match(key) and (name, key) not in self._asked and key not in fetched
         ]
-        there = lookup.present(self.load.connection, table, wanted)
-        if alias := _ALIASES.get(table.name):
-            rest = [key for key in wanted if key not in there]
-            there |= lookup.present(self.load.connection, catalog.table(alias), rest)
-        missing = [key for key in wanted if key not in there]
-        self._asked.update((table.name, key) for key in missing)
-        return missing
-
-    def _fetch(self, table: str, keys: Sequence[str]) -> list[RowBatch]:
-        pages = batched(self.client.by_ids(catalog.dataset_of(table), keys), BATCH)
-        found = [self.mappers.rows(page) for page in pages]
-        self.steps.append(Step(f"fetched {table}", sum(map(len, found))))
-        return found
+        if not self.again:
+            there = lookup.present(self.load.connection, catalog.table(name), asking)
+            asking = [key for key in asking if key not in there]
+        if alias := _ALIASES.get(name):
+            known = lookup.present(self.load.connection, catalog.table(alias), asking)
+            asking = [key for key in asking if key not in known]
+            if self.again and alias not in self.deferred:
+                wanted.setdefault(alias, []).extend(known)
+        self._asked.update((name, key) for key in asking)
+        return asking
 
 
 def _keys(batch: RowBatch) -> Iterable[str]:
     """The keys of a batch's records, refused ones too."""
     yield from (key for key in batch.columns[batch.table.key] if key)
     yield from (rejection.record_key for rejection in batch.rejections)
+
+
+def _ids(records: Iterable[Record]) -> list[str]:
+    return [str(record.get("_id")) for record in records if isinstance(record, dict)]
 
 
 def _owner(table: Table) -> Resource:

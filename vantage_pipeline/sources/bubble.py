@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from vantage_pipeline.catalog.model import BubbleEndpoint, Dataset
 from vantage_pipeline.errors import SettingsError, SourceNotFound, SourceProtocolError
@@ -71,9 +71,10 @@ class BubbleClient:
             headers={"Authorization": f"Bearer {token.get_secret_value()}"},
             refusal_hint="check BUBBLE_API_TOKEN, and that the app's privacy rules let it read this type",
         )
+        # all of an app's versions, live and test, share its plan
         budget = RequestBudget(
             settings.state_folder / "budget",
-            base,
+            urlsplit(base).netloc,
             settings.bubble_requests_per_minute * settings.bubble_budget_share,
         )
         self.session = ApiSession(policy, settings, budget)
@@ -339,7 +340,7 @@ def _trouble(records: Sequence[Any], remaining: int, sort_field: str | None, win
         return f"{remaining} records promised and none given"
     if window is None:
         return None
-    moments = [moment for record in records if (moment := _moment(record, window.field)) is not None]
+    moments = [moment for record in records if (moment := moment_of(record, window.field)) is not None]
     if sort_field == window.field and any(later < earlier for earlier, later in pairwise(moments)):
         return f"the records are not in the order of {window.field}"
     if window.start is not None and moments and min(moments) < window.start - _MILLISECOND:
@@ -358,7 +359,7 @@ def _strangers(records: Sequence[Any], ids: Collection[str] | None) -> str | Non
     return None if strange is None else f"the record {strange} came, which was not asked for"
 
 
-def _moment(record: object, field: str) -> datetime | None:
+def moment_of(record: object, field: str) -> datetime | None:
     """The time in a field; None where there is none: the mapping then says what is wrong with the record."""
     value = record.get(field) if isinstance(record, dict) else None
     try:
@@ -370,7 +371,7 @@ def _moment(record: object, field: str) -> datetime | None:
 
 def _moments(records: Sequence[Any], field: str, endpoint: BubbleEndpoint) -> list[datetime]:
     """The times of a page's records, in their order; SourceProtocolError where no record has one."""
-    moments = [moment for record in records if (moment := _moment(record, field)) is not None]
+    moments = [moment for record in records if (moment := moment_of(record, field)) is not None]
     if not moments:
         raise SourceProtocolError(
             f"bubble: {endpoint.type_name}: none of {len(records)} records has a time in {field}, so the reading "

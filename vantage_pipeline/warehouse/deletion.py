@@ -55,15 +55,33 @@ def count_seen(cursor: Cursor, table: Table) -> int:
     return int(row[0]) if row else 0
 
 
-def mark_missing(
-    cursor: Cursor, table: Table, options: DeleteOptions, *, run_id: str, resource: str
-) -> tuple[int, HeldBack | None]:
-    """Set ``deleted_at`` where the key was not seen, unless that is too much at once."""
-    cursor.execute(sql.SQL("ANALYZE {}").format(_seen(table)))
-    unseen = sql.SQL("NOT EXISTS (SELECT 1 FROM {} s WHERE s.key = t.{}::text)").format(
-        _seen(table), sql.Identifier(table.key)
+def unseen(cursor: Cursor, table: Table, options: DeleteOptions, *, resource: str) -> list[str]:
+    """The keys of live rows and of open quarantine entries that were not seen; none where they would be held back."""
+    gone, rows = _weigh(cursor, table, _not_seen(table))
+    if _too_much(gone, rows, options):
+        return []
+    parts = {"missing": _missing(table, _not_seen(table)), "seen": _seen(table)}
+    cursor.execute(
+        sql.SQL(
+            "SELECT t.{key}::text FROM {target} t WHERE {missing} UNION SELECT q.record_key FROM vantage_quarantine q"
+            " WHERE q.resource = %s AND q.table_name = %s AND q.resolved_at IS NULL"
+            " AND NOT EXISTS (SELECT 1 FROM {seen} s WHERE s.key = q.record_key) ORDER BY 1"
+        ).format(key=sql.Identifier(table.key), target=sql.Identifier(table.name), **parts),
+        (resource, table.name),
     )
-    return _mark(cursor, table, unseen, options, run_id=run_id, resource=resource)
+    return [key for (key,) in cursor.fetchall()]
+
+
+def mark_missing(
+    cursor: Cursor, table: Table, options: DeleteOptions, *, untouched_since: datetime, run_id: str, resource: str
+) -> tuple[int, HeldBack | None]:
+    """Set ``deleted_at`` where the key was not seen, unless that is too much at once.
+
+    Rows that another sync has written since the reading began are left alone: it may have seen what this one did not.
+    """
+    cursor.execute(sql.SQL("ANALYZE {}").format(_seen(table)))
+    chosen = sql.SQL("{} AND {}").format(_not_seen(table), _untouched(untouched_since))
+    return _mark(cursor, table, chosen, options, run_id=run_id, resource=resource)
 
 
 def mark_keys(
@@ -77,8 +95,8 @@ def mark_keys(
     resource: str,
 ) -> tuple[int, HeldBack | None]:
     """Set ``deleted_at`` for these keys, but not where a sync has written the row since; see `mark_missing`."""
-    chosen = sql.SQL("t.{}::text = ANY({}) AND coalesce(t.last_synced_at < {}, true)").format(
-        sql.Identifier(table.key), sql.Literal(list(keys)), sql.Literal(untouched_since)
+    chosen = sql.SQL("t.{}::text = ANY({}) AND {}").format(
+        sql.Identifier(table.key), sql.Literal(list(keys)), _untouched(untouched_since)
     )
     return _mark(cursor, table, chosen, options, run_id=run_id, resource=resource)
 
@@ -86,24 +104,55 @@ def mark_keys(
 def _mark(
     cursor: Cursor, table: Table, chosen: sql.Composable, options: DeleteOptions, *, run_id: str, resource: str
 ) -> tuple[int, HeldBack | None]:
-    owned: sql.Composable = sql.SQL("")
-    if table.owner is not None:
-        owned = sql.SQL(" AND t.{}::text = {}").format(sql.Identifier(table.owner[0]), sql.Literal(table.owner[1]))
-    parts = {"target": sql.Identifier(table.name), "key": sql.Identifier(table.key), "owned": owned}
-    missing = sql.SQL("t.deleted_at IS NULL AND t.{key} IS NOT NULL{owned} AND {chosen}").format(chosen=chosen, **parts)
-    cursor.execute(sql.SQL("SELECT count(*) FROM {target} t WHERE {missing}").format(missing=missing, **parts))
-    gone = int((cursor.fetchone() or (0,))[0])
+    gone, rows = _weigh(cursor, table, chosen)
     if not gone:
         return 0, None
-    cursor.execute(sql.SQL("SELECT count(*) FROM {target} t WHERE t.deleted_at IS NULL{owned}").format(**parts))
-    held_rows = int((cursor.fetchone() or (0,))[0])
-    if gone > options.delete_records and gone > options.delete_share * held_rows and not options.allow_deleting:
-        held = HeldBack(table.name, "delete", "", gone, gone / held_rows)
+    if _too_much(gone, rows, options):
+        held = HeldBack(table.name, "delete", "", gone, gone / rows)
         guard.record(cursor, held, run_id=run_id, resource=resource)
         return 0, held
     cursor.execute(
         sql.SQL(
             "UPDATE {target} t SET deleted_at = now(), updated_at = now(), last_synced_at = now() WHERE {missing}"
-        ).format(missing=missing, **parts)
+        ).format(target=sql.Identifier(table.name), missing=_missing(table, chosen))
     )
     return gone, None
+
+
+def _weigh(cursor: Cursor, table: Table, chosen: sql.Composable) -> tuple[int, int]:
+    """How many live rows are `chosen`, of how many; the latter is counted only where there are any."""
+    target = sql.Identifier(table.name)
+    count = sql.SQL("SELECT count(*) FROM {} t WHERE {}")
+    cursor.execute(count.format(target, _missing(table, chosen)))
+    gone = int((cursor.fetchone() or (0,))[0])
+    if not gone:
+        return 0, 0
+    cursor.execute(count.format(target, sql.SQL("t.deleted_at IS NULL{}").format(_owned(table))))
+    return gone, int((cursor.fetchone() or (0,))[0])
+
+
+def _too_much(gone: int, rows: int, options: DeleteOptions) -> bool:
+    return gone > options.delete_records and gone > options.delete_share * rows and not options.allow_deleting
+
+
+def _missing(table: Table, chosen: sql.Composable) -> sql.Composable:
+    return sql.SQL("t.deleted_at IS NULL AND t.{} IS NOT NULL{} AND {}").format(
+        sql.Identifier(table.key), _owned(table), chosen
+    )
+
+
+def _owned(table: Table) -> sql.Composable:
+    if table.owner is None:
+        return sql.SQL("")
+    column, value = table.owner
+    return sql.SQL(" AND t.{}::text = {}").format(sql.Identifier(column), sql.Literal(value))
+
+
+def _not_seen(table: Table) -> sql.Composable:
+    return sql.SQL("NOT EXISTS (SELECT 1 FROM {} s WHERE s.key = t.{}::text)").format(
+        _seen(table), sql.Identifier(table.key)
+    )
+
+
+def _untouched(since: datetime) -> sql.Composable:
+    return sql.SQL("coalesce(t.last_synced_at < {}, true)").format(sql.Literal(since))

@@ -160,6 +160,10 @@ class Gathering:
         self.connection.commit()
         return seen
 
+    def unseen(self, table: Table) -> list[str]:  # noqa: ARG002
+        """None: what differs is asked for again by whoever repairs it."""
+        return []
+
     def mark_deleted(self, table: Table) -> int:
         """The reading was complete, so the planner may look at what there is. Nothing is marked."""
         with self.connection.cursor() as cursor:

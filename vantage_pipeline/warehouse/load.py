@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import psycopg2
@@ -62,6 +62,7 @@ class Load:
         self._types: dict[str, dict[str, ColumnType]] = {}
         self._quarantined_keys: dict[str, set[str]] = {}
         self._fields: dict[str, Counter[str]] = {}
+        self._began = datetime.max.replace(tzinfo=UTC)
         self.report = LoadReport(resource.state)
 
     @property
@@ -83,6 +84,7 @@ class Load:
             locks.acquire(self._connection, self._resource.state, wait_seconds=self._options.lock_wait_seconds)
             reached("begin.locked")
             self.report.watermark_before = state.watermark(self._connection, self._resource.state)
+            self._began = state.clock(self._connection)
             for dataset in self._resource.datasets:
                 self._prepare(dataset.table)
             with self._connection.cursor() as cursor:
@@ -175,13 +177,25 @@ class Load:
         with refusals.explaining(self._resource.state), self._connection.cursor() as cursor:
             return deletion.count_seen(cursor, table)
 
+    def unseen(self, table: Table) -> list[str]:
+        """Keys of `table` that are here and that this load has not seen, unless there are too many to be marked."""
+        with refusals.explaining(self._resource.state), self._connection.cursor() as cursor:
+            keys = deletion.unseen(cursor, table, self._options, resource=self._resource.state)
+        self._commit()
+        return keys
+
     def mark_deleted(self, table: Table) -> int:
         """Mark the rows whose keys this load has not seen. Only after a complete reading of everything."""
 
         def attempt(cursor: Cursor) -> tuple[int, HeldBack | None]:
             quarantine.resolve_unseen(cursor, resource=self._resource.state, table=table.name)
             return deletion.mark_missing(
-                cursor, table, self._options, run_id=self._run.run_id, resource=self._resource.state
+                cursor,
+                table,
+                self._options,
+                untouched_since=self._began,
+                run_id=self._run.run_id,
+                resource=self._resource.state,
             )
 
         return self._mark_deleted(attempt)

@@ -27,10 +27,10 @@ def present(connection: Connection, table: Table, keys: Iterable[str]) -> set[st
 
 
 def modified(connection: Connection, table: Table, keys: Iterable[str]) -> dict[str, datetime]:
-    """When the rows with these keys last changed in the source, as far as the table knows."""
+    """When the live rows with these keys last changed in the source, as far as the table knows."""
     with connection.cursor() as cursor:
         cursor.execute(
-            sql.SQL("SELECT {key}::text, {modified} FROM {table} WHERE {key} = ANY(%s)").format(
+            sql.SQL("SELECT {key}::text, {modified} FROM {table} WHERE {key} = ANY(%s) AND deleted_at IS NULL").format(
                 key=sql.Identifier(table.key),
                 modified=sql.Identifier(table.modified),
                 table=sql.Identifier(table.name),

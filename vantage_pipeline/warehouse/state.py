@@ -69,6 +69,17 @@ def fail(cursor: Cursor, resource: str, errors: Sequence[Mapping[str, Any]]) -> 
     )
 
 
+def clock(connection: Connection) -> datetime:
+    """What time the database has: the clock of ``last_synced_at``."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        row = cursor.fetchone()
+    if row is None:
+        raise TypeError("a SELECT of one value gave no row")
+    moment: datetime = row[0]
+    return moment
+
+
 def watermark(connection: Connection, resource: str) -> datetime | None:
     """Up to when everything that changed in the source is in the table; None if never synced."""
     with connection.cursor() as cursor:

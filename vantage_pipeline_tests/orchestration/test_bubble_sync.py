@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -228,15 +229,42 @@ def test_edits_and_deletions_while_it_reads(make_sandbox: Callable[..., Sandbox]
     assert rows == {r["_id"]: r.get("Name") for r in store.records["customer_profile"].values()}
 
 
-def test_one_invoice_now(pipeline: Pipeline) -> None:
-    invoice = next(i for i in pipeline.sandbox.bubble.records["invoice"].values() if i.get("Linked Invoice Item"))
-    pipeline.sync("bubble/invoice", ids=[invoice["_id"]])
-    items = {r[0] for r in pipeline.database.rows("SELECT bubble_id FROM invoice_item")}
-    assert items == set(invoice["Linked Invoice Item"])
-    assert pipeline.sync("bubble/invoice", ids=[invoice["_id"]]).fetched == 0
-    assert pipeline.sync("bubble/invoice", ids=[invoice["_id"]], force=True).counts.unchanged == 1
-    with pytest.raises(SourceNotFound, match="1x1"):
-        pipeline.sync("bubble/invoice", ids=["1x1"])
+def test_a_record_that_leaves_an_unread_window_for_one_that_was_read_is_not_marked_deleted(
+    make_sandbox: Callable[..., Sandbox], database: Database
+) -> None:
+    pipeline = Pipeline(make_sandbox(bubble_scale=0.3), database)
+    pipeline.changes = {"concurrency": 2}
+    store, requests = pipeline.sandbox.bubble, pipeline.sandbox.requests
+    ordered = list(store.records["customer_profile"].values())
+    for number, record in enumerate(ordered):
+        record["Modified Date"] = iso(datetime.now(UTC) - timedelta(minutes=len(ordered) - number))
+    store.changed("customer_profile")
+    pipeline.sync("bubble/agent", full=True)
+    pipeline.sync("bubble/customer", full=True)
+    requests.clear()
+    moved: list[str] = []
+
+    def windows() -> list[tuple[str | None, str | None]]:
+        asked = [json.loads(request.query.get("constraints", "[]")) for request in requests]
+        bounds = [{c["constraint_type"]: c["value"] for c in constraints} for constraints in asked]
+        return [(b.get("greater than"), b.get("less than")) for b in bounds]
+
+    def move(_path: str) -> None:
+        with pipeline.sandbox.lock:
+            far = [start for start, end in windows() if start is not None and end is None]
+            if len(far) >= 2 and not moved:
+                # the last one before the later window: its own window has pages to go
+                record = next(r for r in reversed(ordered) if r["Modified Date"] < far[0])
+                moved.append(record["_id"])
+                record["Modified Date"] = next(r for r in ordered if r["Modified Date"] > far[0])["Modified Date"]
+                store.changed("customer_profile")
+
+    pipeline.sandbox.on_request.append(move)
+    report = pipeline.sync("bubble/customer", full=True)
+    assert moved
+    assert report.deleted == 0
+    assert database.scalar("SELECT count(*) FROM customer WHERE deleted_at IS NOT NULL") == 0
+    assert any("_id" in request.query.get("constraints", "") for request in requests)
 
 
 def test_a_dangling_link_waits_and_the_row_goes_in(pipeline: Pipeline) -> None:
