@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +16,7 @@ from vantage_pipeline.catalog.model import Resource
 from vantage_pipeline.cli.progress import live_progress
 from vantage_pipeline.errors import PipelineError, SettingsError
 from vantage_pipeline.orchestration.config import Mode, SyncConfig
-from vantage_pipeline.orchestration.io_manager import TRIGGER_TAG
+from vantage_pipeline.orchestration.io_manager import TRIGGER_TAG, WarehouseIOManager
 from vantage_pipeline.orchestration.jobs import asset_key, op_name, run_config
 from vantage_pipeline.settings import Settings, project_root
 from vantage_pipeline.warehouse import engine, migrations
@@ -63,12 +64,17 @@ def run(
     *,
     tags: Mapping[str, str] | None = None,
     whole: Collection[Resource] = (),
+    warehouse: WarehouseIOManager | None = None,
 ) -> list[Done]:
     """Materialize the resources' assets in load order.
 
     What Dagster skips because something before it failed is run after all: order spares work, but no resource
-    needs another's success. Resources in `whole` are read whole whatever `config` says.
+    needs another's success. Resources in `whole` are read whole whatever `config` says. Dry runs with the same
+    `warehouse` see each other; without it, those of this call do.
     """
+    if warehouse is None:
+        with closing(WarehouseIOManager()) as own:
+            return run(settings, resources, config, tags=tags, whole=whole, warehouse=own)
     os.environ.setdefault("DAGSTER_HOME", str(project_root()))
     prepare(settings, resources)
     from vantage_pipeline.definitions import defs
@@ -77,7 +83,7 @@ def run(
     left = list(resources)
     with dg.DagsterInstance.get() as instance:
         # without the checks "healthy": they belong to no sync, and the daemon's sensor reports them
-        syncs = dg.Definitions(assets=defs.assets, resources=defs.resources, executor=defs.executor)
+        syncs = dg.Definitions(assets=defs.assets, resources={"warehouse": warehouse}, executor=defs.executor)
         job = syncs.resolve_implicit_global_asset_job_def()
         while left:
             with live_progress():

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,6 +21,7 @@ from vantage_pipeline.settings import Settings
 from vantage_pipeline.warehouse import engine
 from vantage_pipeline.warehouse.load import Load
 from vantage_pipeline.warehouse.load_report import LoadOptions
+from vantage_pipeline.warehouse.rehearsal import Rehearsal
 from vantage_pipeline.warehouse.state import Run
 
 TRIGGER_TAG = "vantage_pipeline/triggered_by"
@@ -29,14 +31,32 @@ _LONGEST_WAIT = 86_400
 
 
 class WarehouseIOManager(dg.IOManager):
-    """Merge-upserts a `Reading` into its tables; downstream assets read the tables, so nothing is passed on."""
+    """Merge-upserts a `Reading` into its tables; downstream assets read the tables, so nothing is passed on.
+
+    The dry runs that one manager is given share one transaction, which ends with it, or before something is written.
+    """
+
+    def __init__(self) -> None:
+        self._rehearsal = Rehearsal()
+
+    def close(self) -> None:
+        """Undo the dry runs, and give their resources free."""
+        self._rehearsal.close()
 
     def handle_output(self, context: dg.OutputContext, obj: Reading) -> None:
         reading = obj
         settings = reading.settings
         url = engine.database_url(settings)
         started = time.monotonic()
-        load = Load(lambda: engine.connect(url), reading.resource, _run_of(context, reading), _options(reading))
+        if not reading.config.dry_run:
+            self._rehearsal.close()
+        load = Load(
+            lambda: engine.connect(url),
+            reading.resource,
+            _run_of(context, reading),
+            _options(reading),
+            self._rehearsal,
+        )
         try:
             load.begin()
             watermark = reading.fill(load, _progress(context, reading))
@@ -56,6 +76,13 @@ class WarehouseIOManager(dg.IOManager):
 
     def load_input(self, context: dg.InputContext) -> None:
         """Assets read the tables themselves; the graph's edges are order, not data."""
+
+
+@dg.io_manager(description=WarehouseIOManager.__doc__)  # type: ignore[arg-type]  # Dagster takes generators, too
+def warehouse_io_manager(_context: dg.InitResourceContext) -> Iterator[WarehouseIOManager]:
+    """A manager for each run; however the run ends, its dry runs are undone."""
+    with closing(WarehouseIOManager()) as manager:
+        yield manager
 
 
 def _count_calls(load: Load, reading: Reading) -> None:

@@ -2,7 +2,7 @@
 
 Each batch is one transaction with its rows, its rejected records, its pending links and its checkpoint; the
 last transaction also holds the watermark and the state. A dry run does the same in a single transaction that
-is rolled back, and leaves the state alone.
+is rolled back, which its resources may share (`rehearsal`), and leaves the state alone.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from vantage_pipeline.warehouse.crash_points import reached
 from vantage_pipeline.warehouse.guard import HeldBack
 from vantage_pipeline.warehouse.load_report import LoadOptions, LoadReport
 from vantage_pipeline.warehouse.merge import Difference, Merge, MergeCounts
+from vantage_pipeline.warehouse.rehearsal import Rehearsal
 from vantage_pipeline.warehouse.state import Run
 
 T = TypeVar("T")
@@ -52,10 +53,16 @@ class Load:
         resource: Resource,
         run: Run,
         options: LoadOptions | None = None,
+        rehearsal: Rehearsal | None = None,
     ) -> None:
+        """Args:
+        rehearsal: the transaction that a dry run takes part in; without it, it has one of its own.
+        """
         self._connect = connect
         self._options = options or LoadOptions()
-        self._connection = self._open()
+        self._rehearsal = (rehearsal or Rehearsal()) if self.dry_run else None
+        self._alone = rehearsal is None
+        self._connection = self._rehearsal.join(self._open) if self._rehearsal else self._open()
         self._resource = resource
         self._run = run
         self._merges: dict[str, Merge] = {}
@@ -81,6 +88,9 @@ class Load:
         """
         with refusals.explaining(self._resource.state):
             locks.acquire(self._connection, self._resource.state, wait_seconds=self._options.lock_wait_seconds)
+            self._commit()
+            if self._rehearsal is not None:
+                self._rehearsal.begin()
             reached("begin.locked")
             self.report.watermark_before = state.watermark(self._connection, self._resource.state)
             for dataset in self._resource.datasets:
@@ -249,6 +259,8 @@ class Load:
     def fail(self, errors: Sequence[Mapping[str, Any]]) -> None:
         """Record the failure, on a new connection if the old one is gone, and give the lock back."""
         try:
+            if self.dry_run:
+                return
             try:
                 self._connection.rollback()
                 self._record_failure(errors)
@@ -264,8 +276,14 @@ class Load:
     def close(self) -> None:
         """Give the lock back and end the connection, with its temporary tables and a dry run's work.
 
-        The lock would go with the connection, but only once the server has noticed its end.
+        The lock would go with the connection, but only once the server has noticed its end. What a dry run shares
+        with others is left to them.
         """
+        if self._rehearsal is not None:
+            self._rehearsal.end()
+            if self._alone:
+                self._rehearsal.close()
+            return
         try:
             self._connection.rollback()
             locks.release(self._connection, self._resource.state)
@@ -285,8 +303,6 @@ class Load:
         return connection
 
     def _record_failure(self, errors: Sequence[Mapping[str, Any]]) -> None:
-        if self.dry_run:
-            return
         with self._connection.cursor() as cursor:
             state.announce(cursor, self._run, self.report.facts())
             state.fail(cursor, self._resource.state, errors)
