@@ -99,6 +99,4 @@ def _diff_file(diff: str | None, *, dry_run: bool) -> str | None:
         raise UsageError("--diff goes with --dry-run")
     if Path(diff).suffix not in (".csv", ".json"):
         raise UsageError(f"--diff {diff}: expected a name that ends in .csv or .json")
-    path = Path(diff).resolve()
-    path.unlink(missing_ok=True)
-    return str(path)
+    return str(Path(diff).resolve())

@@ -13,7 +13,7 @@ import dagster as dg
 
 from vantage_pipeline.errors import PipelineError, SourceThrottled
 from vantage_pipeline.orchestration import progress
-from vantage_pipeline.orchestration.differences import write_differences
+from vantage_pipeline.orchestration.differences import DifferenceFiles
 from vantage_pipeline.orchestration.metadata import describe
 from vantage_pipeline.orchestration.pump import Progress
 from vantage_pipeline.orchestration.reading import Reading
@@ -38,6 +38,7 @@ class WarehouseIOManager(dg.IOManager):
 
     def __init__(self) -> None:
         self._rehearsal = Rehearsal()
+        self._files = DifferenceFiles()
 
     def close(self) -> None:
         """Undo the dry runs, and give their resources free."""
@@ -48,6 +49,9 @@ class WarehouseIOManager(dg.IOManager):
         settings = reading.settings
         url = engine.database_url(settings)
         started = time.monotonic()
+        file = reading.config.diff_file if reading.config.dry_run else None
+        if file is not None:
+            self._files.begin(file)
         if not reading.config.dry_run:
             self._rehearsal.close()
         load = Load(
@@ -67,10 +71,10 @@ class WarehouseIOManager(dg.IOManager):
             load.fail([as_error(error, settings)])
             raise
         finally:
+            if file is not None:
+                self._files.add(file, reading.resource.asset, load.report.differences)
             reading.close()
         reading.outcome.report = report
-        if reading.config.diff_file:
-            write_differences(reading.config.diff_file, report.differences)
         reading.outcome.seconds = time.monotonic() - started
         context.add_output_metadata(describe(reading, url))
 

@@ -57,8 +57,8 @@ def count_seen(cursor: Cursor, table: Table) -> int:
 
 def mark_missing(
     cursor: Cursor, table: Table, options: DeleteOptions, *, run_id: str, resource: str
-) -> tuple[int, HeldBack | None]:
-    """Set ``deleted_at`` where the key was not seen, unless that is too much at once."""
+) -> tuple[list[str], HeldBack | None]:
+    """Set ``deleted_at`` where the key was not seen, unless that is too much at once; gives the rows' keys."""
     cursor.execute(sql.SQL("ANALYZE {}").format(_seen(table)))
     unseen = sql.SQL("NOT EXISTS (SELECT 1 FROM {} s WHERE s.key = t.{}::text)").format(
         _seen(table), sql.Identifier(table.key)
@@ -75,7 +75,7 @@ def mark_keys(
     untouched_since: datetime,
     run_id: str,
     resource: str,
-) -> tuple[int, HeldBack | None]:
+) -> tuple[list[str], HeldBack | None]:
     """Set ``deleted_at`` for these keys, but not where a sync has written the row since; see `mark_missing`."""
     chosen = sql.SQL("t.{}::text = ANY({}) AND coalesce(t.last_synced_at < {}, true)").format(
         sql.Identifier(table.key), sql.Literal(list(keys)), sql.Literal(untouched_since)
@@ -85,7 +85,7 @@ def mark_keys(
 
 def _mark(
     cursor: Cursor, table: Table, chosen: sql.Composable, options: DeleteOptions, *, run_id: str, resource: str
-) -> tuple[int, HeldBack | None]:
+) -> tuple[list[str], HeldBack | None]:
     owned: sql.Composable = sql.SQL("")
     if table.owner is not None:
         owned = sql.SQL(" AND t.{}::text = {}").format(sql.Identifier(table.owner[0]), sql.Literal(table.owner[1]))
@@ -94,16 +94,17 @@ def _mark(
     cursor.execute(sql.SQL("SELECT count(*) FROM {target} t WHERE {missing}").format(missing=missing, **parts))
     gone = int((cursor.fetchone() or (0,))[0])
     if not gone:
-        return 0, None
+        return [], None
     cursor.execute(sql.SQL("SELECT count(*) FROM {target} t WHERE t.deleted_at IS NULL{owned}").format(**parts))
     held_rows = int((cursor.fetchone() or (0,))[0])
     if gone > options.delete_records and gone > options.delete_share * held_rows and not options.allow_deleting:
         held = HeldBack(table.name, "delete", "", gone, gone / held_rows)
         guard.record(cursor, held, run_id=run_id, resource=resource)
-        return 0, held
+        return [], held
     cursor.execute(
         sql.SQL(
             "UPDATE {target} t SET deleted_at = now(), updated_at = now(), last_synced_at = now() WHERE {missing}"
+            " RETURNING t.{key}::text"
         ).format(missing=missing, **parts)
     )
-    return gone, None
+    return [key for (key,) in cursor.fetchall()], None

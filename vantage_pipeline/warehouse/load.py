@@ -23,6 +23,7 @@ from vantage_pipeline.records.plans import ColumnType
 from vantage_pipeline.records.rules import KNOWN_TRANSACTION_TYPES
 from vantage_pipeline.warehouse import (
     deletion,
+    differences,
     guard,
     locks,
     pending,
@@ -34,9 +35,11 @@ from vantage_pipeline.warehouse import (
     tables,
 )
 from vantage_pipeline.warehouse.crash_points import reached
+from vantage_pipeline.warehouse.differences import Difference, Differences, Kind
+from vantage_pipeline.warehouse.foreseen import foresee
 from vantage_pipeline.warehouse.guard import HeldBack
 from vantage_pipeline.warehouse.load_report import LoadOptions, LoadReport
-from vantage_pipeline.warehouse.merge import Difference, Merge, MergeCounts
+from vantage_pipeline.warehouse.merge import Merge, MergeCounts
 from vantage_pipeline.warehouse.rehearsal import Rehearsal
 from vantage_pipeline.warehouse.state import Run
 
@@ -69,7 +72,9 @@ class Load:
         self._types: dict[str, dict[str, ColumnType]] = {}
         self._quarantined_keys: dict[str, set[str]] = {}
         self._fields: dict[str, Counter[str]] = {}
-        self.report = LoadReport(resource.state)
+        self._foreseen: list[Difference] = []
+        self._cleared = 0
+        self.report = LoadReport(resource.state, differences=Differences(self._options.differences_kept))
 
     @property
     def connection(self) -> Connection:
@@ -141,20 +146,22 @@ class Load:
         owner = resource or self._resource
         self._prepare(batch.table)
 
-        def attempt(cursor: Cursor) -> tuple[MergeCounts, list[Rejection], list[HeldBack], list[Difference], int]:
+        def attempt(cursor: Cursor) -> tuple[MergeCounts, list[Rejection], list[HeldBack], int]:
+            self._foreseen, self._cleared = [], 0
             staging.fill(cursor, batch)
             reached("batch.staged")
             merge = self._merges[batch.table.name]
             rejections = [*batch.rejections, *refusals.foreign(cursor, merge, batch)]
             held = guard.clearings(cursor, merge, batch, self._options, run_id=self._run.run_id, resource=owner.state)
             columns = [item.column for item in held]
-            differences = (
-                merge.differences(cursor, held=columns, limit=self._options.differences_kept) if self.dry_run else []
-            )
+            if self.dry_run:
+                self._foresee_rows(cursor, merge, columns)
             merge.drop_repairs(cursor)
             counts = merge.run(cursor, held=columns)
             if counts.dangling or self._has_pending(cursor, batch.table):
                 merge.note_pending(cursor, resource=owner.state, run_id=self._run.run_id)
+            if self.dry_run:
+                self._foresee_links(cursor, batch.table, dangling=bool(counts.dangling))
             filled = pending.complete(cursor, batch.table, resource=owner.state, run_id=self._run.run_id)
             quarantine.settle(
                 cursor,
@@ -168,14 +175,16 @@ class Load:
                 deletion.mark_seen(cursor, batch, rejections)
                 if not self.dry_run:
                     state.checkpoint(cursor, self._resource.state, self._checkpoint(counts, batch, position))
-            return counts, rejections, held, differences, filled
+            return counts, rejections, held, filled
 
-        counts, rejections, held, differences, filled = self._transaction("batch", attempt)
+        counts, rejections, held, filled = self._transaction("batch", attempt)
         self._fields.setdefault(batch.table.name, Counter()).update(batch.fields)
         self._count(batch, counts, rejections, own=own)
         self.report.held_back.extend(held)
         self.report.links_filled += filled
-        self.report.differences.extend(differences)
+        if self.dry_run:
+            self.report.cleared += self._cleared
+            self.report.differences.add([*self._foreseen, *differences.rejected(rejections)])
         if own:
             refusals.check_share(self.report, self._options, final=False)
         return counts
@@ -188,18 +197,18 @@ class Load:
     def mark_deleted(self, table: Table) -> int:
         """Mark the rows whose keys this load has not seen. Only after a complete reading of everything."""
 
-        def attempt(cursor: Cursor) -> tuple[int, HeldBack | None]:
+        def attempt(cursor: Cursor) -> tuple[list[str], HeldBack | None]:
             quarantine.resolve_unseen(cursor, resource=self._resource.state, table=table.name)
             return deletion.mark_missing(
                 cursor, table, self._options, run_id=self._run.run_id, resource=self._resource.state
             )
 
-        return self._mark_deleted(attempt)
+        return self._mark_deleted(table, attempt)
 
     def mark_keys_deleted(self, table: Table, keys: Sequence[str], *, untouched_since: datetime) -> int:
         """Mark the rows with these keys, except those that a sync has written since."""
 
-        def attempt(cursor: Cursor) -> tuple[int, HeldBack | None]:
+        def attempt(cursor: Cursor) -> tuple[list[str], HeldBack | None]:
             return deletion.mark_keys(
                 cursor,
                 table,
@@ -210,18 +219,29 @@ class Load:
                 resource=self._resource.state,
             )
 
-        return self._mark_deleted(attempt)
+        return self._mark_deleted(table, attempt)
 
-    def _mark_deleted(self, attempt: Callable[[Cursor], tuple[int, HeldBack | None]]) -> int:
+    def _mark_deleted(self, table: Table, attempt: Callable[[Cursor], tuple[list[str], HeldBack | None]]) -> int:
         deleted, held = self._transaction("deletion", attempt)
-        self.report.deleted += deleted
+        self.report.deleted += len(deleted)
         if held is not None:
             self.report.held_back.append(held)
-        return deleted
+        if self.dry_run:
+            self.report.differences.add(Difference(table.name, key, Kind.DELETED, "deleted_at") for key in deleted)
+        return len(deleted)
 
     def run_sql(self, work: Callable[[Cursor], MergeCounts]) -> MergeCounts:
         """Run a derivation in one transaction and count it."""
-        counts = self._transaction("derivation", work)
+
+        def foreseen(cursor: Cursor) -> MergeCounts:
+            limit = self._options.differences_kept
+            counts, self._cleared, self._foreseen = foresee(cursor, self._resource, work, limit=limit)
+            return counts
+
+        counts = self._transaction("derivation", foreseen if self.dry_run else work)
+        if self.dry_run:
+            self.report.cleared += self._cleared
+            self.report.differences.add(self._foreseen)
         self.report.counts = self.report.counts + counts
         self.report.fetched += counts.created + counts.updated + counts.unchanged
         return counts
@@ -309,6 +329,21 @@ class Load:
         reached("failure.written")
         self._connection.commit()
         reached("failure.committed")
+
+    def _foresee_rows(self, cursor: Cursor, merge: Merge, held: Sequence[str]) -> None:
+        """What the merge that comes next would create, change and clear."""
+        room = self.report.differences.room
+        changed = room(Kind.UPDATED, Kind.CLEARED, Kind.RESTORED)
+        self._cleared = merge.cleared(cursor, held=held)
+        self._foreseen += merge.differences(cursor, created=True, held=held, limit=room(Kind.CREATED))
+        self._foreseen += merge.differences(cursor, created=False, held=held, limit=changed)
+
+    def _foresee_links(self, cursor: Cursor, table: Table, *, dangling: bool) -> None:
+        """Which links of the rows just merged wait, and which other rows' links need wait no longer."""
+        room = self.report.differences.room
+        if dangling:
+            self._foreseen += differences.left_pending(cursor, table, room(Kind.PENDING))
+        self._foreseen += differences.about_to_link(cursor, table, room(Kind.LINKED))
 
     def _prepare(self, table: Table) -> None:
         if table.name in self._merges:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import json
 import random
 from collections.abc import Callable, Mapping
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -17,7 +20,7 @@ from vantage_pipeline.orchestration.config import Mode, SyncConfig
 from vantage_pipeline.sandbox import Fault, Sandbox
 from vantage_pipeline.settings import Settings
 from vantage_pipeline.warehouse import locks
-from vantage_pipeline.warehouse.load_report import LoadReport
+from vantage_pipeline.warehouse.load_report import LoadOptions, LoadReport
 from vantage_pipeline.warehouse.rehearsal import Rehearsal
 from vantage_pipeline_tests.database import Database
 from vantage_pipeline_tests.pipeline import Pipeline
@@ -204,3 +207,87 @@ def test_on_the_command_line_too_a_failure_hides_nothing_from_the_rest(
     assert told[0] == told[1]
     assert told[0]["vantage/funds"][0] == "failed"
     assert embedded.scalar("SELECT count(*) FROM account_contacts WHERE investor_id IS NULL") == 0
+
+
+def kinds(report: LoadReport) -> dict[str, list[tuple[Any, ...]]]:
+    found: dict[str, list[tuple[Any, ...]]] = {}
+    for d in report.differences:
+        found.setdefault(d.kind.value, []).append((d.table, d.key, d.column, d.old, d.new))
+    return found
+
+
+def test_each_kind_of_difference_is_told(pipeline: Pipeline) -> None:
+    pipeline.sync_all("vantage")
+    records = pipeline.sandbox.vantage.records
+    gone = records["accounts"].pop(5)["investor_id"]
+    pipeline.sync("accounts", full=True)
+    records["accounts"].insert(5, {**records["accounts"][5], "investor_id": gone})
+    unknown = records["cashflows"][0] = {**records["cashflows"][0], "account_id": "77777"}
+    pipeline.sync("cashflows", full=True)
+    records["accounts"].append({**records["accounts"][0], "investor_id": "77777"})
+    records["accounts"][1] = {**records["accounts"][1], "country": None, "investor_name": "Other"}
+    removed = records["accounts"].pop(7)["investor_id"]
+    records["accounts"][9] = {**records["accounts"][9], "investor_name": None}
+    refused = records["accounts"][9]["investor_id"]
+    records["cashflows"][3] = {**records["cashflows"][3], "fund_id": "66666"}
+    told = {name: kinds(report) for name, report in pipeline.sync_all("vantage", dry_run=True).items()}
+    accounts = told["accounts"]
+    assert {key for _, key, *_ in accounts["created"]} == {"77777"}
+    key = records["accounts"][1]["investor_id"]
+    assert ("investors", key, "country", "United States", None) in accounts["cleared"]
+    assert ("investors", key, "name", "Example Holder 0002", "Other") in accounts["updated"]
+    assert [row[:3] for row in accounts["restored"]] == [("investors", gone, "deleted_at")]
+    assert accounts["deleted"] == [("investors", removed, "deleted_at", None, None)]
+    assert [row[:3] for row in accounts["rejected"]] == [("investors", refused, "investor_name")]
+    flow = str(unknown["cashflow_detailid"])
+    assert accounts["linked"] == [("transactions", flow, "investor_id", None, "77777")]
+    (pending,) = told["cashflows"]["pending"]
+    assert pending[2:] == ("deal_id", None, "66666")
+    positions = told["investments"]
+    assert f"77777:{unknown['fund_id']}" in {row[1] for row in positions["created"]}
+    assert positions["updated"]
+
+
+def test_values_cleared_are_counted_and_repairs_told(pipeline: Pipeline) -> None:
+    pipeline.sync_all("vantage")
+    pipeline.sandbox.vantage.change("accounts", 4, field="country", value=None)
+    dry = pipeline.sync("accounts", full=True, dry_run=True)
+    assert (dry.cleared, len(kinds(dry)["cleared"])) == (4, 4)
+    pipeline.sync("accounts", full=True)
+    assert pipeline.database.scalar("SELECT count(*) FROM investors WHERE country IS NULL") == 4
+    told = pipeline.sync_all("bubble", dry_run=True)["links"]
+    assert {row[0] for row in kinds(told)["updated"]} >= {"invoice_item", "seda_registration"}
+
+
+def test_a_limit_of_differences_hides_no_kind(pipeline: Pipeline) -> None:
+    pipeline.sync("accounts")
+    for number in range(5):
+        account = {**pipeline.sandbox.vantage.records["accounts"][0], "investor_id": f"new {number}"}
+        pipeline.sandbox.vantage.records["accounts"].append(account)
+    pipeline.sandbox.vantage.change("accounts", 8, field="country", value="Elsewhere")
+    few = LoadOptions(dry_run=True, differences_kept=3)
+    told = kinds(pipeline.sync("accounts", full=True, dry_run=True, options=few))
+    assert (len(told["created"]), len(told["updated"])) == (3, 3)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "json"])
+def test_a_file_of_differences_is_one_run_s(
+    dagster_instance: dg.DagsterInstance,
+    sandbox: Sandbox,
+    use_environment: Callable[[Mapping[str, str]], Settings],
+    tmp_path: Path,
+    suffix: str,
+) -> None:
+    use_environment(sandbox.environment())
+    file = tmp_path / f"differences.{suffix}"
+    for _ in range(2):
+        assert in_dagster(dagster_instance, ["accounts", "funds"], dry_run=True, diff_file=str(file)).success
+        text = file.read_text()
+        rows = json.loads(text) if suffix == "json" else list(csv.DictReader(text.splitlines()))
+        assert {row["resource"] for row in rows} == {"vantage/accounts", "vantage/funds"}
+        assert [row["key"] for row in rows if row["table"] == "deals" and row["column"] == "name"] == [
+            fund["fund_id"] for fund in sandbox.vantage.records["funds"]
+        ]
+        assert {row["kind"] for row in rows} == {"created"}
+    wrong = in_dagster(dagster_instance, ["accounts"], dry_run=True, diff_file=str(tmp_path / "differences.txt"))
+    assert "expected a name that ends in .csv or .json" in str(wrong.get_step_failure_events()[0])
