@@ -68,7 +68,7 @@ class BubbleReading(Reading):
             self._fill_by_ids(load, related)
             return None
         window = self._reading_window(before, whole=whole)
-        pages = limited(self._client.read(dataset, window), self.config.limit)
+        pages = limited(self._client.read(dataset, window, limit=self.config.limit), self.config.limit)
         self._write(pages, load, related, progress)
         if self.config.limit is not None or self._period is not None:
             return None

@@ -94,11 +94,13 @@ class VantageReading(Reading):
         before = load.report.watermark_before
         full = self.config.mode is Mode.FULL or before is None
         mappers = Mappers(load, self.settings)
-        for dataset in self.resource.datasets:
-            self._read_completely(load, dataset.table.name, mappers, None if full else before, progress)
-            load.report.api_calls = self._client.session.stats.requests
+        since = None if full else before
         if self.config.limit is not None:
+            self._read_some(load, mappers, since, self.config.limit, progress)
             return None
+        for dataset in self.resource.datasets:
+            self._read_completely(load, dataset.table.name, mappers, since, progress)
+            load.report.api_calls = self._client.session.stats.requests
         self.outcome.complete = full
         if full:
             for dataset in self.resource.datasets:
@@ -107,6 +109,17 @@ class VantageReading(Reading):
         start = min(began, server) if server else began
         return start - timedelta(seconds=self.settings.overlap_seconds)
 
+    def _read_some(
+        self, load: Sink, mappers: Mappers, since: datetime | None, limit: int, progress: Progress | None
+    ) -> None:
+        """Read `limit` records of the resource at most: what its first collection leaves is the next one's."""
+        for dataset in self.resource.datasets:
+            left = limit - load.report.fetched
+            if left > 0:
+                pages = limited(self._client.read(dataset, since=since, limit=left), left)
+                pump(pages, load, mappers, batch_records=self.settings.batch_records, progress=progress)
+                load.report.api_calls = self._client.session.stats.requests
+
     def _read_completely(
         self, load: Sink, table: str, mappers: Mappers, since: datetime | None, progress: Progress | None
     ) -> None:
@@ -114,10 +127,10 @@ class VantageReading(Reading):
         dataset = next(d for d in self.resource.datasets if d.table.name == table)
         for _ in range(_READINGS):
             self._client.promises.pop(table, None)
-            pages = limited(self._client.read(dataset, since=since), self.config.limit)
+            pages = self._client.read(dataset, since=since)
             pump(pages, load, mappers, batch_records=self.settings.batch_records, progress=progress)
             promise = self._client.promises.get(table)
-            if promise is None or promise.total is None or self.config.limit is not None:
+            if promise is None or promise.total is None:
                 return
             seen = load.distinct_seen(dataset.table)
             self.outcome.promised[table], self.outcome.seen[table] = promise.total, seen
