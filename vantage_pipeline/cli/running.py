@@ -128,9 +128,9 @@ def _outcome(resource: Resource, result: dg.ExecuteInProcessResult) -> Done | No
     for event in result.events_for_node(step):
         if event.is_step_failure:
             return Done(resource.asset, "failed", error=_message(event.step_failure_data.error))
-        if event.event_type_value == "ASSET_MATERIALIZATION" and done is None:
-            values = event.step_materialization_data.materialization.metadata
-            done = Done(resource.asset, "ok", metadata={name: _plain(value) for name, value in values.items()})
+        told = _told(event)
+        if told is not None and done is None:
+            done = Done(resource.asset, "ok", metadata={name: _plain(value) for name, value in told.items()})
         if event.event_type_value == "ASSET_CHECK_EVALUATION":
             evaluation = event.asset_check_evaluation_data
             checks += 1
@@ -139,6 +139,15 @@ def _outcome(resource: Resource, result: dg.ExecuteInProcessResult) -> Done | No
     if done is not None:
         done.checks, done.checks_failed = checks, failed
     return done
+
+
+def _told(event: dg.DagsterEvent) -> Mapping[str, Any] | None:
+    """What a sync's materialization or a dry run's observation says; None for other events."""
+    if event.event_type is dg.DagsterEventType.ASSET_MATERIALIZATION:
+        return event.step_materialization_data.materialization.metadata
+    if event.event_type is dg.DagsterEventType.ASSET_OBSERVATION:
+        return event.asset_observation_data.asset_observation.metadata
+    return None
 
 
 def _message(error: Any) -> str:

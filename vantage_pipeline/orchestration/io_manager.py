@@ -76,7 +76,9 @@ class WarehouseIOManager(dg.IOManager):
             reading.close()
         reading.outcome.report = report
         reading.outcome.seconds = time.monotonic() - started
-        context.add_output_metadata(describe(reading, url))
+        reading.outcome.told = describe(reading, url)
+        if not reading.config.dry_run:
+            context.add_output_metadata(reading.outcome.told)
 
     def load_input(self, context: dg.InputContext) -> None:
         """Assets read the tables themselves; the graph's edges are order, not data."""

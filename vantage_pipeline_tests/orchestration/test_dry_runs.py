@@ -291,3 +291,25 @@ def test_a_file_of_differences_is_one_run_s(
         assert {row["kind"] for row in rows} == {"created"}
     wrong = in_dagster(dagster_instance, ["accounts"], dry_run=True, diff_file=str(tmp_path / "differences.txt"))
     assert "expected a name that ends in .csv or .json" in str(wrong.get_step_failure_events()[0])
+
+
+def test_in_dagster_a_dry_run_is_an_observation(
+    dagster_instance: dg.DagsterInstance, sandbox: Sandbox, use_environment: Callable[[Mapping[str, str]], Settings]
+) -> None:
+    use_environment(sandbox.environment())
+    names = ["accounts", "funds", "cashflows", "commitments", "valuations", "investments"]
+    result = in_dagster(dagster_instance, names, dry_run=True)
+    assert result.success
+    told = {
+        event.asset_key.to_user_string(): event.asset_observation_data.asset_observation.metadata
+        for event in result.filter_events(lambda e: e.event_type is dg.DagsterEventType.ASSET_OBSERVATION)
+    }
+    assert [told[catalog.find(name).asset]["created"].value for name in names[:3]] == [60, 7, 150]
+    assert told["vantage/investments"]["created"].value != 0
+    assert isinstance(told["vantage/accounts"]["first_differences"], dg.TableMetadataValue)
+    checked = result.filter_events(lambda e: e.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION)
+    assert {event.asset_check_evaluation_data.check_name for event in checked} == {"healthy"}
+    accounts = dg.AssetKey(["vantage", "accounts"])
+    assert dagster_instance.get_latest_materialization_event(accounts) is None
+    assert in_dagster(dagster_instance, ["accounts"]).success
+    assert dagster_instance.get_latest_materialization_event(accounts) is not None
