@@ -10,7 +10,7 @@ from vantage_pipeline.catalog.model import Resource
 from vantage_pipeline.errors import SourceNotFound, UsageError
 from vantage_pipeline.orchestration.config import By, Mode, SyncConfig
 from vantage_pipeline.orchestration.partitions import day_start
-from vantage_pipeline.orchestration.pump import Mappers, Progress, batched, limited
+from vantage_pipeline.orchestration.pump import Mappers, Progress, batched, limited, told
 from vantage_pipeline.orchestration.reading import Reading
 from vantage_pipeline.orchestration.related import RelatedWriter, Step, children_of
 from vantage_pipeline.records.model import Page, Record
@@ -58,6 +58,10 @@ class BubbleReading(Reading):
     def close(self) -> None:
         self._client.close()
 
+    def expected(self, table: str) -> int | None:
+        promised, limit = self._client.promised.get(table), self.config.limit
+        return promised if promised is None or limit is None else min(promised, limit)
+
     def fill(self, load: Sink, progress: Progress | None) -> datetime | None:
         began = datetime.now(UTC)
         dataset = self.resource.datasets[0]
@@ -97,15 +101,11 @@ class BubbleReading(Reading):
         return min(self._window[1], start)
 
     def _write(self, pages: Iterable[Page], load: Sink, related: RelatedWriter, progress: Progress | None) -> None:
-        read = 0
-        for number, page in enumerate(batched(pages, min(_BATCH, self.settings.batch_records)), start=1):
+        for page in batched(told(pages, progress), min(_BATCH, self.settings.batch_records)):
             load.report.api_calls = self._client.session.stats.requests
             related.write(page)
             if self._period is not None and self.resource.name == "invoice":
                 self._write_children(page.records, related)
-            read += len(page.records)
-            if progress is not None:
-                progress(page.table.name, number, read)
 
     def _fill_by_ids(self, load: Sink, related: RelatedWriter) -> None:
         """Given records with everything they link to; those that are not newer are skipped unless forced."""

@@ -12,10 +12,9 @@ from typing import Any
 import dagster as dg
 
 from vantage_pipeline.errors import PipelineError, SourceThrottled
-from vantage_pipeline.orchestration import progress
 from vantage_pipeline.orchestration.differences import DifferenceFiles
 from vantage_pipeline.orchestration.metadata import describe
-from vantage_pipeline.orchestration.pump import Progress
+from vantage_pipeline.orchestration.progress import Teller
 from vantage_pipeline.orchestration.reading import Reading
 from vantage_pipeline.settings import Settings
 from vantage_pipeline.warehouse import engine
@@ -25,7 +24,6 @@ from vantage_pipeline.warehouse.rehearsal import Rehearsal
 from vantage_pipeline.warehouse.state import Run
 
 TRIGGER_TAG = "vantage_pipeline/triggered_by"
-_PROGRESS_SECONDS = 5.0
 _LONGEST_WAIT = 86_400
 """Seconds after which a sync that was put off is tried again, whatever longer time the API asked for."""
 
@@ -157,16 +155,7 @@ def _options(reading: Reading) -> LoadOptions:
     )
 
 
-def _progress(context: dg.OutputContext, reading: Reading) -> Progress:
+def _progress(context: dg.OutputContext, reading: Reading) -> Teller:
     """Tells the terminal at once and Dagster's log now and then how far the reading is."""
-    last = time.monotonic()
-
-    def tell(table: str, _batches: int, records: int) -> None:
-        nonlocal last
-        requests = reading.outcome.stats.requests
-        progress.tell(progress.Step(reading.resource.asset, table, records, requests, reading.expected(table)))
-        if time.monotonic() - last >= _PROGRESS_SECONDS:
-            last = time.monotonic()
-            context.log.info(f"{reading.resource.asset}: {records} records into {table}, {requests} requests")
-
-    return tell
+    stats = reading.outcome.stats
+    return Teller(reading.resource.asset, lambda: stats.requests, reading.expected, context.log.info)

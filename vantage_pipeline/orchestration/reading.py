@@ -89,8 +89,10 @@ class VantageReading(Reading):
         self._client.close()
 
     def expected(self, table: str) -> int | None:
-        promise = self._client.promises.get(table)
-        return promise.total if promise else None
+        promise, limit = self._client.promises.get(table), self.config.limit
+        if promise is None or promise.total is None or limit is None:
+            return promise.total if promise else None
+        return min(promise.total, limit)
 
     def fill(self, load: Sink, progress: Progress | None) -> datetime | None:
         began = datetime.now(UTC)

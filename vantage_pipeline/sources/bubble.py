@@ -77,6 +77,8 @@ class BubbleClient:
             settings.bubble_requests_per_minute * settings.bubble_budget_share,
         )
         self.session = ApiSession(policy, settings, budget)
+        self.promised: dict[str, int] = {}
+        """How many records the first answer about a table said there are; later ones may say something else."""
         self._settings = settings
         self._base = base
 
@@ -98,6 +100,7 @@ class BubbleClient:
             SourceError: the type is unknown, hidden, or could not be read to its end.
         """
         endpoint = _endpoint(dataset)
+        self.promised.pop(dataset.table.name, None)
         if limit is not None:
             yield from self._first(dataset, endpoint, window, limit)
             return
@@ -165,6 +168,7 @@ class BubbleClient:
         window = place.window
         size = PAGE if most is None else min(PAGE, most + bool(place.given))
         answer = self._list(endpoint.type_name, _within(window), sort_field=window.field, window=window, limit=size)
+        self.promised.setdefault(dataset.table.name, len(answer.records) + answer.remaining)
         seen = Seen(place.given)
         fresh = seen.add(answer.records)
         position = {"field": window.field, "window": _shown(window)}

@@ -301,7 +301,9 @@ def test_in_dagster_a_dry_run_is_an_observation(
     result = in_dagster(dagster_instance, names, dry_run=True)
     assert result.success
     told = {
-        event.asset_key.to_user_string(): event.asset_observation_data.asset_observation.metadata
+        str(
+            event.asset_key and event.asset_key.to_user_string()
+        ): event.asset_observation_data.asset_observation.metadata
         for event in result.filter_events(lambda e: e.event_type is dg.DagsterEventType.ASSET_OBSERVATION)
     }
     assert [told[catalog.find(name).asset]["created"].value for name in names[:3]] == [60, 7, 150]
