@@ -40,7 +40,7 @@ from vantage_pipeline.warehouse.foreseen import foresee
 from vantage_pipeline.warehouse.guard import HeldBack
 from vantage_pipeline.warehouse.load_report import LoadOptions, LoadReport
 from vantage_pipeline.warehouse.merge import Merge, MergeCounts
-from vantage_pipeline.warehouse.rehearsal import Rehearsal
+from vantage_pipeline.warehouse.rehearsal import Rehearsal, clear_the_way
 from vantage_pipeline.warehouse.state import Run
 
 T = TypeVar("T")
@@ -378,6 +378,8 @@ class Load:
             except psycopg2.Error as error:
                 self._roll_back()
                 if remaining and error.pgcode in refusals.AGAIN:
+                    if not self.dry_run:
+                        clear_the_way(self._connection)
                     continue
                 raise refusals.explained(error, self._resource.state) from error
             except BaseException:

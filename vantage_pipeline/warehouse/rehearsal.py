@@ -1,6 +1,7 @@
 """The one transaction of a dry run: each of its resources sees what those before it would have written.
 
-It is always undone. Until then the resources' locks are held, so that what was foretold of them stays true.
+It is always undone. Until then the resources' locks are held, so that what was foretold of them stays true. A sync
+that waits for rows that it holds comes first: it ends the dry run (`clear_the_way`).
 """
 
 from __future__ import annotations
@@ -13,6 +14,12 @@ from psycopg2.extensions import TRANSACTION_STATUS_INERROR
 from psycopg2.extensions import connection as Connection
 
 from vantage_pipeline.errors import DatabaseUnreachable
+
+_NAME = "vantage-pipeline dry run"
+_END_DRY_RUNS = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE application_name = %s AND datname = current_database() AND usename = current_user
+"""
 
 
 class Rehearsal:
@@ -29,6 +36,8 @@ class Rehearsal:
         """
         if self._connection is None:
             self._connection = connect()
+            with self._connection.cursor() as cursor:
+                cursor.execute("SELECT set_config('application_name', %s, false)", (_NAME,))
         elif self._connection.closed:
             raise DatabaseUnreachable(
                 "the connection of this dry run was lost, and what it had foretold with it; nothing was written; "
@@ -68,3 +77,10 @@ class Rehearsal:
         if self._connection is not None:
             with self._connection.cursor() as cursor:
                 cursor.execute(statement)
+
+
+def clear_the_way(connection: Connection) -> None:
+    """End the dry runs of this database, since a sync cannot wait for the rows that one of them may hold."""
+    with connection.cursor() as cursor:
+        cursor.execute(_END_DRY_RUNS, (_NAME,))
+    connection.commit()

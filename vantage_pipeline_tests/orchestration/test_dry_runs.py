@@ -159,6 +159,18 @@ def test_a_sync_that_meets_a_dry_run_is_turned_away_and_no_more(pipeline: Pipeli
     assert pipeline.sync("accounts", full=True).fetched == 60
 
 
+def test_a_sync_that_waits_for_rows_of_a_dry_run_ends_it(pipeline: Pipeline) -> None:
+    pipeline.sync("cashflows")
+    with closing(Rehearsal()) as rehearsal:
+        assert pipeline.sync("accounts", dry_run=True, rehearsal=rehearsal).links_filled == 150
+        for record in pipeline.sandbox.vantage.records["cashflows"][:5]:
+            record["comments"] = "other"
+        impatient = LoadOptions(table_lock_seconds=0.1)
+        assert pipeline.sync("cashflows", full=True, options=impatient).counts.updated == 5
+        with pytest.raises(DatabaseUnreachable):
+            pipeline.sync("funds", dry_run=True, rehearsal=rehearsal)
+
+
 def in_dagster(instance: dg.DagsterInstance, names: list[str], **config: Any) -> dg.ExecuteInProcessResult:
     from vantage_pipeline.definitions import defs
 
