@@ -6,6 +6,7 @@ import csv
 import json
 from collections import Counter
 from collections.abc import Iterable
+from decimal import Decimal
 from pathlib import Path
 
 from vantage_pipeline.errors import UsageError
@@ -48,12 +49,12 @@ class DifferenceFiles:
         rows = [_row(resource, difference) for difference in differences]
         if path.suffix == ".csv":
             with path.open("a", newline="", encoding="utf-8") as file:
-                csv.DictWriter(file, _FIELDS).writerows(rows)
+                csv.DictWriter(file, _FIELDS).writerows({name: _cell(row[name]) for name in _FIELDS} for row in rows)
             return
         with path.open("r+b") as binary:
             binary.seek(-len(_END), 2)
             for number, row in enumerate(rows, start=self._begun[path]):
-                text = json.dumps(row, ensure_ascii=False, default=str)
+                text = json.dumps(row, ensure_ascii=False, default=_exact)
                 binary.write(f"{',' if number else ''}\n {text}".encode())
             binary.write(_END.encode())
         self._begun[path] += len(rows)
@@ -62,6 +63,17 @@ class DifferenceFiles:
 def _row(resource: str, difference: Difference) -> dict[str, object]:
     values = (resource, difference.table, difference.key, difference.kind.value, difference.column)
     return dict(zip(_FIELDS, (*values, difference.old, difference.new), strict=True))
+
+
+def _exact(value: object) -> object:
+    """A number of JSON where it is the same one, else its text."""
+    number = float(str(value))
+    return number if Decimal(repr(number)) == value else str(value)
+
+
+def _cell(value: object) -> object:
+    """A value in CSV: texts and numbers as they are, everything else as JSON."""
+    return value if value is None or isinstance(value, (str, Decimal)) else json.dumps(value, default=_exact)
 
 
 def first_of(differences: Iterable[Difference], most: int) -> list[Difference]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from decimal import Decimal
 from enum import Enum
 
 from psycopg2 import sql
@@ -42,6 +44,17 @@ class Difference:
     column: str
     old: object = None
     new: object = None
+
+
+def found_fields(table: str, rows: Iterable[tuple[str, str, str, str | None, str | None]]) -> list[Difference]:
+    """Differences from rows of key, kind, column, old and new value, these as the text of JSON: numbers stay exact."""
+    return [
+        Difference(table, key, Kind(kind), column, _value(old), _value(new)) for key, kind, column, old, new in rows
+    ]
+
+
+def _value(text: str | None) -> object:
+    return None if text is None else json.loads(text, parse_float=Decimal)
 
 
 @dataclass

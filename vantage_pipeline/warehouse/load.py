@@ -23,7 +23,6 @@ from vantage_pipeline.records.plans import ColumnType
 from vantage_pipeline.records.rules import KNOWN_TRANSACTION_TYPES
 from vantage_pipeline.warehouse import (
     deletion,
-    differences,
     guard,
     locks,
     pending,
@@ -35,8 +34,8 @@ from vantage_pipeline.warehouse import (
     tables,
 )
 from vantage_pipeline.warehouse.crash_points import reached
-from vantage_pipeline.warehouse.differences import Difference, Differences, Kind
-from vantage_pipeline.warehouse.foreseen import foresee
+from vantage_pipeline.warehouse.differences import Differences
+from vantage_pipeline.warehouse.foreseen import Foresight
 from vantage_pipeline.warehouse.guard import HeldBack
 from vantage_pipeline.warehouse.load_report import LoadOptions, LoadReport
 from vantage_pipeline.warehouse.merge import Merge, MergeCounts
@@ -72,9 +71,8 @@ class Load:
         self._types: dict[str, dict[str, ColumnType]] = {}
         self._quarantined_keys: dict[str, set[str]] = {}
         self._fields: dict[str, Counter[str]] = {}
-        self._foreseen: list[Difference] = []
-        self._cleared = 0
         self.report = LoadReport(resource.state, differences=Differences(self._options.differences_kept))
+        self._foresight = Foresight(self.report) if self.dry_run else None
 
     @property
     def connection(self) -> Connection:
@@ -147,21 +145,22 @@ class Load:
         self._prepare(batch.table)
 
         def attempt(cursor: Cursor) -> tuple[MergeCounts, list[Rejection], list[HeldBack], int]:
-            self._foreseen, self._cleared = [], 0
+            if self._foresight is not None:
+                self._foresight.begin()
             staging.fill(cursor, batch)
             reached("batch.staged")
             merge = self._merges[batch.table.name]
             rejections = [*batch.rejections, *refusals.foreign(cursor, merge, batch)]
             held = guard.clearings(cursor, merge, batch, self._options, run_id=self._run.run_id, resource=owner.state)
             columns = [item.column for item in held]
-            if self.dry_run:
-                self._foresee_rows(cursor, merge, columns)
+            if self._foresight is not None:
+                self._foresight.rows(cursor, merge, columns)
             merge.drop_repairs(cursor)
             counts = merge.run(cursor, held=columns)
             if counts.dangling or self._has_pending(cursor, batch.table):
                 merge.note_pending(cursor, resource=owner.state, run_id=self._run.run_id)
-            if self.dry_run:
-                self._foresee_links(cursor, batch.table, dangling=bool(counts.dangling))
+            if self._foresight is not None:
+                self._foresight.links(cursor, batch.table, dangling=bool(counts.dangling))
             filled = pending.complete(cursor, batch.table, resource=owner.state, run_id=self._run.run_id)
             quarantine.settle(
                 cursor,
@@ -182,9 +181,8 @@ class Load:
         self._count(batch, counts, rejections, own=own)
         self.report.held_back.extend(held)
         self.report.links_filled += filled
-        if self.dry_run:
-            self.report.cleared += self._cleared
-            self.report.differences.add([*self._foreseen, *differences.rejected(rejections)])
+        if self._foresight is not None:
+            self._foresight.keep(rejections)
         if own:
             refusals.check_share(self.report, self._options, final=False)
         return counts
@@ -226,22 +224,22 @@ class Load:
         self.report.deleted += len(deleted)
         if held is not None:
             self.report.held_back.append(held)
-        if self.dry_run:
-            self.report.differences.add(Difference(table.name, key, Kind.DELETED, "deleted_at") for key in deleted)
+        if self._foresight is not None:
+            self._foresight.deleted(table, deleted)
         return len(deleted)
 
     def run_sql(self, work: Callable[[Cursor], MergeCounts]) -> MergeCounts:
         """Run a derivation in one transaction and count it."""
 
-        def foreseen(cursor: Cursor) -> MergeCounts:
-            limit = self._options.differences_kept
-            counts, self._cleared, self._foreseen = foresee(cursor, self._resource, work, limit=limit)
-            return counts
+        def attempt(cursor: Cursor) -> MergeCounts:
+            if self._foresight is None:
+                return work(cursor)
+            self._foresight.begin()
+            return self._foresight.derivation(cursor, self._resource, work)
 
-        counts = self._transaction("derivation", foreseen if self.dry_run else work)
-        if self.dry_run:
-            self.report.cleared += self._cleared
-            self.report.differences.add(self._foreseen)
+        counts = self._transaction("derivation", attempt)
+        if self._foresight is not None:
+            self._foresight.keep()
         self.report.counts = self.report.counts + counts
         self.report.fetched += counts.created + counts.updated + counts.unchanged
         return counts
@@ -329,21 +327,6 @@ class Load:
         reached("failure.written")
         self._connection.commit()
         reached("failure.committed")
-
-    def _foresee_rows(self, cursor: Cursor, merge: Merge, held: Sequence[str]) -> None:
-        """What the merge that comes next would create, change and clear."""
-        room = self.report.differences.room
-        changed = room(Kind.UPDATED, Kind.CLEARED, Kind.RESTORED)
-        self._cleared = merge.cleared(cursor, held=held)
-        self._foreseen += merge.differences(cursor, created=True, held=held, limit=room(Kind.CREATED))
-        self._foreseen += merge.differences(cursor, created=False, held=held, limit=changed)
-
-    def _foresee_links(self, cursor: Cursor, table: Table, *, dangling: bool) -> None:
-        """Which links of the rows just merged wait, and which other rows' links need wait no longer."""
-        room = self.report.differences.room
-        if dangling:
-            self._foreseen += differences.left_pending(cursor, table, room(Kind.PENDING))
-        self._foreseen += differences.about_to_link(cursor, table, room(Kind.LINKED))
 
     def _prepare(self, table: Table) -> None:
         if table.name in self._merges:

@@ -15,7 +15,7 @@ from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor
 
 from vantage_pipeline.catalog.model import Column, Table
-from vantage_pipeline.warehouse.differences import Difference, Kind
+from vantage_pipeline.warehouse.differences import Difference, found_fields
 from vantage_pipeline.warehouse.staging import staged_columns, staging_name
 from vantage_pipeline.warehouse.tables import LiveColumn
 
@@ -82,7 +82,7 @@ class Merge:
         statement = sql.SQL(
             "WITH {resolved}, {changed} "
             "SELECT c.{key}::text, CASE WHEN t.{key} IS NULL THEN 'created' WHEN v.name = 'deleted_at' THEN 'restored'"
-            " WHEN v.new IS NULL THEN 'cleared' ELSE 'updated' END, v.name, v.old, v.new FROM changed c "
+            " WHEN v.new IS NULL THEN 'cleared' ELSE 'updated' END, v.name, v.old::text, v.new::text FROM changed c "
             "LEFT JOIN {target} t ON t.{key} = c.{key} CROSS JOIN LATERAL"
             " (VALUES {pairs}, ('deleted_at', to_jsonb(t.deleted_at), NULL)) AS v(name, old, new) "
             "WHERE v.old IS DISTINCT FROM v.new AND t.{key} IS {created} ORDER BY 1, 3 LIMIT {limit}"
@@ -96,7 +96,7 @@ class Merge:
             limit=sql.Literal(limit) if limit is not None else sql.SQL("ALL"),
         )
         cursor.execute(statement)
-        return [Difference(self._table.name, key, Kind(kind), *rest) for key, kind, *rest in cursor.fetchall()]
+        return found_fields(self._table.name, cursor.fetchall())
 
     def cleared(self, cursor: Cursor, *, held: Iterable[str] = ()) -> int:
         """How many values `run` would clear now."""

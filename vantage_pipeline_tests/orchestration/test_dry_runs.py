@@ -7,6 +7,7 @@ import json
 import random
 from collections.abc import Callable, Mapping
 from contextlib import closing
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -203,6 +204,39 @@ def test_a_run_of_dagster_gives_back_all_that_its_dry_runs_held(
     assert in_dagster(dagster_instance, ["accounts"]).success
 
 
+def test_a_sync_in_the_run_of_a_dry_run_begins_without_it(
+    dagster_instance: dg.DagsterInstance,
+    embedded: Database,
+    sandbox: Sandbox,
+    use_environment: Callable[[Mapping[str, str]], Settings],
+) -> None:
+    use_environment({**sandbox.environment(), "VANTAGE_PIPELINE_TABLE_LOCK_SECONDS": "60"})
+    assert in_dagster(dagster_instance, ["cashflows"]).success
+    keys = [dg.AssetKey(["vantage", name]) for name in ("accounts", "cashflows")]
+    for record in sandbox.vantage.records["cashflows"][:5]:
+        record["comments"] = "other"
+    still_there: list[int] = []
+
+    def look(path: str) -> None:
+        if "CashFlows" in path:
+            dry_runs = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'vantage-pipeline dry run'"
+            still_there.append(embedded.scalar(dry_runs))
+
+    sandbox.on_request.append(look)
+    from vantage_pipeline.definitions import defs
+
+    result = defs.resolve_job_def("vantage_full").execute_in_process(
+        instance=dagster_instance,
+        asset_selection=keys,
+        raise_on_error=False,
+        run_config={"ops": {"vantage__accounts": {"config": {"mode": "FULL", "dry_run": True}}}},
+    )
+    assert result.success
+    assert still_there == [0]
+    assert embedded.scalar("SELECT count(*) FROM investors") == 0
+    assert embedded.scalar("SELECT count(*) FROM transactions WHERE notes = 'other'") == 5
+
+
 def test_on_the_command_line_too_a_failure_hides_nothing_from_the_rest(
     embedded: Database, sandbox: Sandbox, use_environment: Callable[[Mapping[str, str]], Settings]
 ) -> None:
@@ -292,6 +326,7 @@ def test_a_file_of_differences_is_one_run_s(
 ) -> None:
     use_environment(sandbox.environment())
     file = tmp_path / f"differences.{suffix}"
+    sandbox.vantage.records["funds"][0]["fund_size"] = Decimal("12345678901234567890.123456789")
     for _ in range(2):
         assert in_dagster(dagster_instance, ["accounts", "funds"], dry_run=True, diff_file=str(file)).success
         text = file.read_text()
@@ -301,6 +336,9 @@ def test_a_file_of_differences_is_one_run_s(
             fund["fund_id"] for fund in sandbox.vantage.records["funds"]
         ]
         assert {row["kind"] for row in rows} == {"created"}
+        sizes = [row["new"] for row in rows if row["column"] == "fund_size"]
+        assert sizes[0] == "12345678901234567890.123456789"
+        assert [Decimal(str(size)) for size in sizes] == [f["fund_size"] for f in sandbox.vantage.records["funds"]]
     wrong = in_dagster(dagster_instance, ["accounts"], dry_run=True, diff_file=str(tmp_path / "differences.txt"))
     assert "expected a name that ends in .csv or .json" in str(wrong.get_step_failure_events()[0])
 
