@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Any
 
 from psycopg2.extensions import connection as Connection
@@ -15,6 +16,7 @@ from vantage_pipeline.settings import Settings
 from vantage_pipeline.warehouse import engine
 from vantage_pipeline.warehouse.load import Load
 from vantage_pipeline.warehouse.load_report import LoadOptions, LoadReport
+from vantage_pipeline.warehouse.rehearsal import Rehearsal
 from vantage_pipeline.warehouse.state import Run
 from vantage_pipeline_tests.database import Database
 
@@ -75,6 +77,7 @@ class Pipeline:
         window: tuple[Any, Any] | None = None,
         deferred: frozenset[str] = frozenset(),
         options: LoadOptions | None = None,
+        rehearsal: Rehearsal | None = None,
         **config: Any,
     ) -> LoadReport:
         resource = catalog.find(name)
@@ -93,6 +96,7 @@ class Pipeline:
         load = Load(
             self.connect, resource, Run(self.run_id, reading.partition_key),
             options or LoadOptions(dry_run=chosen.dry_run, allow_clearing=frozenset(chosen.allow_clear)),
+            rehearsal,
         )  # fmt: skip
         self.load = load
         try:
@@ -107,10 +111,13 @@ class Pipeline:
         finally:
             reading.close()
 
-    def sync_all(self, system: str, *, full: bool = True) -> dict[str, LoadReport]:
+    def sync_all(self, system: str, *, full: bool = True, dry_run: bool = False) -> dict[str, LoadReport]:
         chosen = [r for r in catalog.RESOURCES if r.system == system]
         reports = {}
-        for position, resource in enumerate(chosen):
-            later = frozenset(table for r in chosen[position + 1 :] for table in r.tables if r.datasets)
-            reports[resource.name] = self.sync(resource.asset, full=full, deferred=later)
+        with closing(Rehearsal()) as rehearsal:
+            for position, resource in enumerate(chosen):
+                later = frozenset(table for r in chosen[position + 1 :] for table in r.tables if r.datasets)
+                reports[resource.name] = self.sync(
+                    resource.asset, full=full, deferred=later, dry_run=dry_run, rehearsal=rehearsal
+                )
         return reports

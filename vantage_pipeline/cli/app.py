@@ -83,12 +83,14 @@ def sync(
 def sync_invoice(
     ids: Annotated[list[str], typer.Argument(metavar="ID...")],
     force: Annotated[bool, typer.Option("--force", help="Also when the invoice is not newer.")] = False,
+    dry_run: DryRun = False,
+    diff: Diff = None,
     json_: Json = False,
 ) -> None:
     """Sync invoices by id, with everything they link to."""
     from vantage_pipeline.cli import sync as verb
 
-    raise typer.Exit(verb.sync_invoice(ids, force=force, as_json=json_))
+    raise typer.Exit(verb.sync_invoice(ids, force=force, dry_run=dry_run, diff=diff, as_json=json_))
 
 
 @app.command()
@@ -98,13 +100,14 @@ def backfill(
     to: Annotated[str, typer.Option("--to", help="Last day, yyyy-mm-dd.")],
     by: Annotated[str, typer.Option("--by", help="modified, created or invoice-date.")] = "modified",
     dry_run: DryRun = False,
+    limit: Limit = None,
     diff: Diff = None,
     json_: Json = False,
 ) -> None:
     """Read a range of days of a Bubble resource again, in one run."""
     from vantage_pipeline.cli import sync as verb
 
-    raise typer.Exit(verb.backfill(resource, from_, to, by=by, dry_run=dry_run, diff=diff, as_json=json_))
+    raise typer.Exit(verb.backfill(resource, from_, to, by=by, dry_run=dry_run, limit=limit, diff=diff, as_json=json_))
 
 
 @app.command()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +16,7 @@ from vantage_pipeline.catalog.model import Resource
 from vantage_pipeline.cli.progress import live_progress
 from vantage_pipeline.errors import PipelineError, SettingsError
 from vantage_pipeline.orchestration.config import Mode, SyncConfig
-from vantage_pipeline.orchestration.io_manager import TRIGGER_TAG
+from vantage_pipeline.orchestration.io_manager import TRIGGER_TAG, WarehouseIOManager
 from vantage_pipeline.orchestration.jobs import asset_key, op_name, run_config
 from vantage_pipeline.settings import Settings, project_root
 from vantage_pipeline.warehouse import engine, migrations
@@ -63,12 +64,17 @@ def run(
     *,
     tags: Mapping[str, str] | None = None,
     whole: Collection[Resource] = (),
+    warehouse: WarehouseIOManager | None = None,
 ) -> list[Done]:
     """Materialize the resources' assets in load order.
 
     What Dagster skips because something before it failed is run after all: order spares work, but no resource
-    needs another's success. Resources in `whole` are read whole whatever `config` says.
+    needs another's success. Resources in `whole` are read whole whatever `config` says. Dry runs with the same
+    `warehouse` see each other; without it, those of this call do.
     """
+    if warehouse is None:
+        with closing(WarehouseIOManager()) as own:
+            return run(settings, resources, config, tags=tags, whole=whole, warehouse=own)
     os.environ.setdefault("DAGSTER_HOME", str(project_root()))
     prepare(settings, resources)
     from vantage_pipeline.definitions import defs
@@ -77,7 +83,7 @@ def run(
     left = list(resources)
     with dg.DagsterInstance.get() as instance:
         # without the checks "healthy": they belong to no sync, and the daemon's sensor reports them
-        syncs = dg.Definitions(assets=defs.assets, resources=defs.resources, executor=defs.executor)
+        syncs = dg.Definitions(assets=defs.assets, resources={"warehouse": warehouse}, executor=defs.executor)
         job = syncs.resolve_implicit_global_asset_job_def()
         while left:
             with live_progress():
@@ -122,9 +128,9 @@ def _outcome(resource: Resource, result: dg.ExecuteInProcessResult) -> Done | No
     for event in result.events_for_node(step):
         if event.is_step_failure:
             return Done(resource.asset, "failed", error=_message(event.step_failure_data.error))
-        if event.event_type_value == "ASSET_MATERIALIZATION" and done is None:
-            values = event.step_materialization_data.materialization.metadata
-            done = Done(resource.asset, "ok", metadata={name: _plain(value) for name, value in values.items()})
+        told = _told(event)
+        if told is not None and done is None:
+            done = Done(resource.asset, "ok", metadata={name: _plain(value) for name, value in told.items()})
         if event.event_type_value == "ASSET_CHECK_EVALUATION":
             evaluation = event.asset_check_evaluation_data
             checks += 1
@@ -133,6 +139,15 @@ def _outcome(resource: Resource, result: dg.ExecuteInProcessResult) -> Done | No
     if done is not None:
         done.checks, done.checks_failed = checks, failed
     return done
+
+
+def _told(event: dg.DagsterEvent) -> Mapping[str, Any] | None:
+    """What a sync's materialization or a dry run's observation says; None for other events."""
+    if event.event_type is dg.DagsterEventType.ASSET_MATERIALIZATION:
+        return event.step_materialization_data.materialization.metadata
+    if event.event_type is dg.DagsterEventType.ASSET_OBSERVATION:
+        return event.asset_observation_data.asset_observation.metadata
+    return None
 
 
 def _message(error: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from vantage_pipeline.errors import UsageError
 from vantage_pipeline.orchestration.bubble_reading import parse_day
 from vantage_pipeline.orchestration.catchup import DaysDue, all_days, days_due
 from vantage_pipeline.orchestration.config import By, Mode, SyncConfig
+from vantage_pipeline.orchestration.io_manager import WarehouseIOManager
 from vantage_pipeline.settings import load_settings
 
 
@@ -49,20 +51,25 @@ def sync(
         tags = (due or all_days(settings, last=today)).tags()
         whole = [] if due else by_days
     done = run(settings, resources, config, tags=tags, whole=whole)
-    return print_done(done, title="Dry run: nothing was written" if dry_run else "Sync", as_json=as_json)
+    return print_done(done, title=_title("Sync", dry_run=dry_run), as_json=as_json)
 
 
-def sync_invoice(ids: Sequence[str], *, force: bool, as_json: bool) -> int:
+def sync_invoice(ids: Sequence[str], *, force: bool, dry_run: bool, diff: str | None, as_json: bool) -> int:
     """Sync invoices by id with all they link to, then the repairs; gives the exit status."""
     settings = load_settings()
     invoice, links = catalog.by_state("bubble_invoice"), catalog.by_state("bubble_links")
-    done = run(settings, [invoice], SyncConfig(ids=list(ids), force=force))
-    if all(item.status == "ok" for item in done):
-        done += run(settings, [links], SyncConfig())
-    return print_done(done, title="Invoices", as_json=as_json)
+    file = _diff_file(diff, dry_run=dry_run)
+    with closing(WarehouseIOManager()) as warehouse:
+        config = SyncConfig(ids=list(ids), force=force, dry_run=dry_run, diff_file=file)
+        done = run(settings, [invoice], config, warehouse=warehouse)
+        if all(item.status == "ok" for item in done):
+            done += run(settings, [links], SyncConfig(dry_run=dry_run, diff_file=file), warehouse=warehouse)
+    return print_done(done, title=_title("Invoices", dry_run=dry_run), as_json=as_json)
 
 
-def backfill(name: str, first: str, last: str, *, by: str, dry_run: bool, diff: str | None, as_json: bool) -> int:
+def backfill(
+    name: str, first: str, last: str, *, by: str, dry_run: bool, limit: int | None, diff: str | None, as_json: bool
+) -> int:
     """Read days of a partitioned resource again, in one run; gives the exit status."""
     settings = load_settings()
     resource = catalog.find(name)
@@ -84,12 +91,16 @@ def backfill(name: str, first: str, last: str, *, by: str, dry_run: bool, diff: 
                 f"--from {first} is before the first partition, {settings.bubble_start_date}; set "
                 f"VANTAGE_PIPELINE_BUBBLE_START_DATE earlier, or read everything with sync --full"
             )
-        config, tags = SyncConfig(dry_run=dry_run, diff_file=file), DaysDue(begin, end).tags()
+        config, tags = SyncConfig(dry_run=dry_run, limit=limit, diff_file=file), DaysDue(begin, end).tags()
     else:
-        config = SyncConfig(dry_run=dry_run, diff_file=file, by=kinds[by], from_date=first, to_date=last)
-        tags = {}
+        period = SyncConfig(by=kinds[by], from_date=first, to_date=last)
+        config, tags = period.model_copy(update={"dry_run": dry_run, "limit": limit, "diff_file": file}), {}
     done = run(settings, [resource], config, tags=tags)
-    return print_done(done, title=f"Backfill {first} to {last}", as_json=as_json)
+    return print_done(done, title=_title(f"Backfill {first} to {last}", dry_run=dry_run), as_json=as_json)
+
+
+def _title(title: str, *, dry_run: bool) -> str:
+    return f"{title}, dry run: nothing was written" if dry_run else title
 
 
 def _diff_file(diff: str | None, *, dry_run: bool) -> str | None:
@@ -99,6 +110,4 @@ def _diff_file(diff: str | None, *, dry_run: bool) -> str | None:
         raise UsageError("--diff goes with --dry-run")
     if Path(diff).suffix not in (".csv", ".json"):
         raise UsageError(f"--diff {diff}: expected a name that ends in .csv or .json")
-    path = Path(diff).resolve()
-    path.unlink(missing_ok=True)
-    return str(path)
+    return str(Path(diff).resolve())

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from vantage_pipeline.cli.running import Done
 
 _NUMBERS = ("fetched", "created", "updated", "unchanged", "quarantined", "deleted", "api_calls", "seconds")
+_FORETOLD = ("cleared", "links_pending", "links_filled")
+"""What else a dry run tells."""
 
 
 def print_rows(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
@@ -45,19 +47,21 @@ def print_done(done: Sequence[Done], *, title: str, as_json: bool) -> int:
             ]
         )  # fmt: skip
         return 1 if failed else 0
+    foretold = _FORETOLD if any("cleared" in item.metadata for item in done) else ()
+    numbers = (*_NUMBERS[:-2], *foretold, *_NUMBERS[-2:])
     print_rows(
         title,
-        ["resource", "status", *_NUMBERS, "checks"],
+        ["resource", "status", *numbers, "checks"],
         [
-            [item.resource, item.status, *(item.metadata.get(name, "") for name in _NUMBERS), _checks(item)]
+            [item.resource, item.status, *(item.metadata.get(name, "") for name in numbers), _checks(item)]
             for item in done
         ],
     )
     for item in done:
         for difference in item.metadata.get("first_differences", [])[:20]:
             typer.echo(
-                f"  {item.resource} {difference['record']}: {difference['column']}:"
-                f" {difference['old']} -> {difference['new']}"
+                f"  {item.resource} {difference['kind']} {difference['table']} {difference['record']}:"
+                f" {difference['column']}: {difference['old']} -> {difference['new']}"
             )
         for name, message in item.metadata.items():
             if name.startswith("held_back/"):

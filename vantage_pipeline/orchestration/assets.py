@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
+from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
 
 from vantage_pipeline.catalog import RESOURCES
 from vantage_pipeline.catalog.model import Resource
@@ -13,6 +14,7 @@ from vantage_pipeline.orchestration.health import freshness
 from vantage_pipeline.orchestration.metadata import column_schema, upstream
 from vantage_pipeline.orchestration.partitions import daily_partitions
 from vantage_pipeline.orchestration.planning import plan_reading
+from vantage_pipeline.orchestration.reading import Reading
 from vantage_pipeline.settings import load_settings
 
 _OWNERS = {"vantage": "team:investor-accounting", "bubble": "team:solar-finance"}
@@ -45,10 +47,25 @@ def build_asset(resource: Resource) -> dg.AssetsDefinition:
     )
     def asset(context: dg.AssetExecutionContext, config: SyncConfig) -> Iterator[Any]:
         reading = plan_reading(resource, load_settings(), config, context)
-        yield dg.Output(reading)
-        yield from checks.results(reading)
+        if config.dry_run:
+            yield from _observed(reading)
+        else:
+            yield dg.Output(reading)
+            yield from checks.results(reading)
 
     return asset
+
+
+def _observed(reading: Reading) -> Iterator[Any]:
+    """A dry run: it materializes nothing, so it is logged as an observation, and no check speaks of it.
+
+    An output without its materialization is what Dagster itself makes of observed source assets. Without any output,
+    it would skip the assets behind this one; and each check has an output, too.
+    """
+    yield dg.Output(reading, metadata={SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True})
+    for spec in checks.specs(reading.resource):
+        yield dg.Output(None, output_name=spec.get_python_identifier())
+    yield dg.AssetObservation(reading.resource.asset.split("/"), metadata=reading.outcome.told)
 
 
 def build_assets() -> list[dg.AssetsDefinition]:

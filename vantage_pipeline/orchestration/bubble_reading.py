@@ -10,7 +10,7 @@ from vantage_pipeline.catalog.model import Resource
 from vantage_pipeline.errors import SourceNotFound, UsageError
 from vantage_pipeline.orchestration.config import By, Mode, SyncConfig
 from vantage_pipeline.orchestration.partitions import day_start
-from vantage_pipeline.orchestration.pump import Mappers, Progress, batched, limited
+from vantage_pipeline.orchestration.pump import Mappers, Progress, batched, limited, told
 from vantage_pipeline.orchestration.reading import Reading
 from vantage_pipeline.orchestration.related import BATCH, RelatedWriter, Step, listed
 from vantage_pipeline.records.model import Page, Record
@@ -55,6 +55,10 @@ class BubbleReading(Reading):
     def close(self) -> None:
         self._client.close()
 
+    def expected(self, table: str) -> int | None:
+        promised, limit = self._client.promised.get(table), self.config.limit
+        return promised if promised is None or limit is None else min(promised, limit)
+
     def fill(self, load: Sink, progress: Progress | None) -> datetime | None:
         began = datetime.now(UTC)
         dataset = self.resource.datasets[0]
@@ -72,7 +76,7 @@ class BubbleReading(Reading):
             self._fill_by_ids(related)
             return None
         window = self._reading_window(before, whole=whole)
-        pages = limited(self._client.read(dataset, window), self.config.limit)
+        pages = limited(self._client.read(dataset, window, limit=self.config.limit), self.config.limit)
         self._write(pages, load, related, progress)
         if self.config.limit is not None or self._period is not None:
             return None
@@ -104,14 +108,10 @@ class BubbleReading(Reading):
         return min(self._window[1], start)
 
     def _write(self, pages: Iterable[Page], load: Sink, related: RelatedWriter, progress: Progress | None) -> None:
-        read = 0
-        for number, page in enumerate(batched(pages, min(BATCH, self.settings.batch_records)), start=1):
+        for page in batched(told(pages, progress), min(BATCH, self.settings.batch_records)):
             load.report.api_calls = self._client.session.stats.requests
             with_children = self._period is not None and self.resource.name == "invoice"
             related.write(page, self._children(page.records) if with_children else ())
-            read += len(page.records)
-            if progress is not None:
-                progress(page.table.name, number, read)
 
     def _fill_by_ids(self, related: RelatedWriter) -> None:
         """Given records with everything they link to; what is not newer is left alone unless forced."""

@@ -45,5 +45,8 @@ class SyncConfig(dg.Config):
         default_factory=list, description="bubble: read only these records, with everything they link to"
     )
     force: bool = Field(default=False, description="with ids: write records that are not newer too")
-    differences: int | None = Field(default=200, description="differences shown of a dry run")
-    diff_file: str | None = Field(default=None, description="write all differences of a dry run to this file")
+    differences: int | None = Field(default=200, description="differences of each kind kept of a dry run, to be shown")
+    diff_file: str | None = Field(
+        default=None,
+        description="write all differences of a dry run to this file (.csv or .json), begun anew by each run",
+    )

@@ -4,39 +4,61 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import dagster as dg
 
 from vantage_pipeline.errors import PipelineError, SourceThrottled
-from vantage_pipeline.orchestration import progress
-from vantage_pipeline.orchestration.differences import write_differences
+from vantage_pipeline.orchestration.differences import DifferenceFiles
 from vantage_pipeline.orchestration.metadata import describe
-from vantage_pipeline.orchestration.pump import Progress
+from vantage_pipeline.orchestration.progress import Teller
 from vantage_pipeline.orchestration.reading import Reading
 from vantage_pipeline.settings import Settings
 from vantage_pipeline.warehouse import engine
 from vantage_pipeline.warehouse.load import Load
 from vantage_pipeline.warehouse.load_report import LoadOptions
+from vantage_pipeline.warehouse.rehearsal import Rehearsal
 from vantage_pipeline.warehouse.state import Run
 
 TRIGGER_TAG = "vantage_pipeline/triggered_by"
-_PROGRESS_SECONDS = 5.0
 _LONGEST_WAIT = 86_400
 """Seconds after which a sync that was put off is tried again, whatever longer time the API asked for."""
 
 
 class WarehouseIOManager(dg.IOManager):
-    """Merge-upserts a `Reading` into its tables; downstream assets read the tables, so nothing is passed on."""
+    """Merge-upserts a `Reading` into its tables; downstream assets read the tables, so nothing is passed on.
+
+    The dry runs that one manager is given share one transaction, which ends with it, or before something is written.
+    """
+
+    def __init__(self) -> None:
+        self._rehearsal = Rehearsal()
+        self._files = DifferenceFiles()
+
+    def close(self) -> None:
+        """Undo the dry runs, and give their resources free."""
+        self._rehearsal.close()
 
     def handle_output(self, context: dg.OutputContext, obj: Reading) -> None:
         reading = obj
         settings = reading.settings
         url = engine.database_url(settings)
         started = time.monotonic()
-        load = Load(lambda: engine.connect(url), reading.resource, _run_of(context, reading), _options(reading))
+        file = reading.config.diff_file if reading.config.dry_run else None
+        if file is not None:
+            self._files.begin(file)
+        if not reading.config.dry_run:
+            self._rehearsal.close()
+        load = Load(
+            lambda: engine.connect(url),
+            reading.resource,
+            _run_of(context, reading),
+            _options(reading),
+            self._rehearsal,
+        )
         try:
             load.begin()
             watermark = reading.fill(load, _progress(context, reading))
@@ -47,15 +69,24 @@ class WarehouseIOManager(dg.IOManager):
             load.fail([as_error(error, settings)])
             raise
         finally:
+            if file is not None:
+                self._files.add(file, reading.resource.asset, load.report.differences)
             reading.close()
         reading.outcome.report = report
-        if reading.config.diff_file:
-            write_differences(reading.config.diff_file, report.differences)
         reading.outcome.seconds = time.monotonic() - started
-        context.add_output_metadata(describe(reading, url))
+        reading.outcome.told = describe(reading, url)
+        if not reading.config.dry_run:
+            context.add_output_metadata(reading.outcome.told)
 
     def load_input(self, context: dg.InputContext) -> None:
         """Assets read the tables themselves; the graph's edges are order, not data."""
+
+
+@dg.io_manager(description=WarehouseIOManager.__doc__)  # type: ignore[arg-type]  # Dagster takes generators, too
+def warehouse_io_manager(_context: dg.InitResourceContext) -> Iterator[WarehouseIOManager]:
+    """A manager for each run; however the run ends, its dry runs are undone."""
+    with closing(WarehouseIOManager()) as manager:
+        yield manager
 
 
 def _count_calls(load: Load, reading: Reading) -> None:
@@ -124,16 +155,7 @@ def _options(reading: Reading) -> LoadOptions:
     )
 
 
-def _progress(context: dg.OutputContext, reading: Reading) -> Progress:
+def _progress(context: dg.OutputContext, reading: Reading) -> Teller:
     """Tells the terminal at once and Dagster's log now and then how far the reading is."""
-    last = time.monotonic()
-
-    def tell(table: str, _batches: int, records: int) -> None:
-        nonlocal last
-        requests = reading.outcome.stats.requests
-        progress.tell(progress.Step(reading.resource.asset, table, records, requests, reading.expected(table)))
-        if time.monotonic() - last >= _PROGRESS_SECONDS:
-            last = time.monotonic()
-            context.log.info(f"{reading.resource.asset}: {records} records into {table}, {requests} requests")
-
-    return tell
+    stats = reading.outcome.stats
+    return Teller(reading.resource.asset, lambda: stats.requests, reading.expected, context.log.info)

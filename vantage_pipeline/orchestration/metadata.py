@@ -10,11 +10,13 @@ from psycopg2 import sql
 
 from vantage_pipeline import catalog
 from vantage_pipeline.catalog.model import Resource, Table
+from vantage_pipeline.orchestration.differences import first_of
 from vantage_pipeline.orchestration.reading import Reading
 from vantage_pipeline.warehouse import engine
 from vantage_pipeline.warehouse.load_report import LoadReport
 
 _ROWS_SHOWN = 25
+_DIFFERENCES_SHOWN = 200
 _EXACT_COUNT_BELOW = 1_000_000
 _LOCAL_NOTE = "Columns that are not listed belong to the database and are never read or written."
 
@@ -55,6 +57,7 @@ def describe(reading: Reading, url: str) -> Mapping[str, Any]:
         shown["first_errors"] = _errors(report)
     if reading.config.dry_run:
         shown["dry_run"] = True
+        shown["cleared"] = report.cleared
         shown["first_differences"] = _differences(report)
     return shown
 
@@ -125,15 +128,18 @@ def _differences(report: LoadReport) -> dg.TableMetadataValue:
             dg.TableRecord(
                 {
                     "record": d.key,
+                    "table": d.table,
+                    "kind": d.kind.value,
                     "column": d.column,
                     "old": "" if d.old is None else str(d.old)[:200],
                     "new": "" if d.new is None else str(d.new)[:200],
-                    "outcome": "created" if d.created else "updated",
                 }
             )
-            for d in report.differences[:200]
+            for d in first_of(report.differences, _DIFFERENCES_SHOWN)
         ],
-        schema=dg.TableSchema([dg.TableColumn(n, "string") for n in ("record", "column", "old", "new", "outcome")]),
+        schema=dg.TableSchema(
+            [dg.TableColumn(n, "string") for n in ("record", "table", "kind", "column", "old", "new")]
+        ),
     )
 
 

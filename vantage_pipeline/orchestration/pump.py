@@ -59,6 +59,16 @@ def limited(pages: Iterable[Page], limit: int | None) -> Iterator[Page]:
         left = None if left is None else left - len(page.records)
 
 
+def told(pages: Iterable[Page], progress: Progress | None) -> Iterator[Page]:
+    """The pages as they are, told of one by one."""
+    records = 0
+    for number, page in enumerate(pages, start=1):
+        records += len(page.records)
+        if progress is not None:
+            progress(page.table.name, number, records)
+        yield page
+
+
 def batched(pages: Iterable[Page], size: int) -> Iterator[Page]:
     """Pages joined and cut to batches of `size` records, the last one smaller; a batch is of one table.
 
@@ -106,15 +116,11 @@ def pump(
 ) -> None:
     """Map and write all pages. A failure on either side ends the other."""
     waiting: Future[Any] | None = None
-    read = 0
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="warehouse") as writer:
-        for number, page in enumerate(batched(pages, batch_records), start=1):
+        for page in batched(told(pages, progress), batch_records):
             batch = mappers.rows(page)
             if waiting is not None:
                 waiting.result()
             waiting = writer.submit(load.write, batch, position=page.position)
-            read += len(page.records)
-            if progress is not None:
-                progress(page.table.name, number, read)
         if waiting is not None:
             waiting.result()

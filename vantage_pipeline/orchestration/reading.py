@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -36,6 +37,8 @@ class Outcome:
     """Whether everything there is was read."""
     seconds: float = 0.0
     extra: dict[str, Any] = field(default_factory=dict)
+    told: Mapping[str, Any] = field(default_factory=dict)
+    """The metadata of the event that Dagster logs."""
 
 
 class Reading(ABC):
@@ -86,19 +89,23 @@ class VantageReading(Reading):
         self._client.close()
 
     def expected(self, table: str) -> int | None:
-        promise = self._client.promises.get(table)
-        return promise.total if promise else None
+        promise, limit = self._client.promises.get(table), self.config.limit
+        if promise is None or promise.total is None or limit is None:
+            return promise.total if promise else None
+        return min(promise.total, limit)
 
     def fill(self, load: Sink, progress: Progress | None) -> datetime | None:
         began = datetime.now(UTC)
         before = load.report.watermark_before
         full = self.config.mode is Mode.FULL or before is None
         mappers = Mappers(load, self.settings)
-        for dataset in self.resource.datasets:
-            self._read_completely(load, dataset.table.name, mappers, None if full else before, progress)
-            load.report.api_calls = self._client.session.stats.requests
+        since = None if full else before
         if self.config.limit is not None:
+            self._read_some(load, mappers, since, self.config.limit, progress)
             return None
+        for dataset in self.resource.datasets:
+            self._read_completely(load, dataset.table.name, mappers, since, progress)
+            load.report.api_calls = self._client.session.stats.requests
         self.outcome.complete = full
         if full:
             for dataset in self.resource.datasets:
@@ -107,6 +114,17 @@ class VantageReading(Reading):
         start = min(began, server) if server else began
         return start - timedelta(seconds=self.settings.overlap_seconds)
 
+    def _read_some(
+        self, load: Sink, mappers: Mappers, since: datetime | None, limit: int, progress: Progress | None
+    ) -> None:
+        """Read `limit` records of the resource at most: what its first collection leaves is the next one's."""
+        for dataset in self.resource.datasets:
+            left = limit - load.report.fetched
+            if left > 0:
+                pages = limited(self._client.read(dataset, since=since, limit=left), left)
+                pump(pages, load, mappers, batch_records=self.settings.batch_records, progress=progress)
+                load.report.api_calls = self._client.session.stats.requests
+
     def _read_completely(
         self, load: Sink, table: str, mappers: Mappers, since: datetime | None, progress: Progress | None
     ) -> None:
@@ -114,10 +132,10 @@ class VantageReading(Reading):
         dataset = next(d for d in self.resource.datasets if d.table.name == table)
         for _ in range(_READINGS):
             self._client.promises.pop(table, None)
-            pages = limited(self._client.read(dataset, since=since), self.config.limit)
+            pages = self._client.read(dataset, since=since)
             pump(pages, load, mappers, batch_records=self.settings.batch_records, progress=progress)
             promise = self._client.promises.get(table)
-            if promise is None or promise.total is None or self.config.limit is not None:
+            if promise is None or promise.total is None:
                 return
             seen = load.distinct_seen(dataset.table)
             self.outcome.promised[table], self.outcome.seen[table] = promise.total, seen

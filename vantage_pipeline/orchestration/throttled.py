@@ -23,7 +23,8 @@ _JOBS = {"vantage": VANTAGE_INCREMENTAL, "bubble": BUBBLE_DAILY}
 _LAST_RUNS = """
 SELECT resource, run_id, errors->0->>'retry_at' FROM (
     SELECT DISTINCT ON (resource) resource, run_id, status, errors FROM vantage_sync_history
-    WHERE started_at > now() - interval '7 days' ORDER BY resource, started_at DESC, id DESC
+    WHERE started_at > now() - interval '7 days' AND errors->0->>'code' IS DISTINCT FROM 'SYNC_ALREADY_RUNNING'
+    ORDER BY resource, started_at DESC, id DESC
 ) last
 WHERE status = 'failed' AND errors->0->>'code' = %s AND (errors->0->>'retry_at')::timestamptz <= %s
 ORDER BY resource

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from vantage_pipeline.catalog import RESOURCES
 from vantage_pipeline.catalog.model import Resource, Table
-from vantage_pipeline.orchestration import progress
 from vantage_pipeline.orchestration.bubble_reading import BubbleReading
 from vantage_pipeline.orchestration.config import Mode, SyncConfig
+from vantage_pipeline.orchestration.progress import Teller
 from vantage_pipeline.orchestration.reading import DerivedReading, Reading, VantageReading
 from vantage_pipeline.orchestration.repair import Repaired, repair_derived, repair_records
 from vantage_pipeline.settings import Settings
@@ -149,9 +149,5 @@ def _reading(resource: Resource, settings: Settings) -> Reading:
     return BubbleReading(resource, settings, config, window=None, partition_key="", deferred=others)
 
 
-def _teller(reading: Reading) -> Callable[[str, int, int], None]:
-    def tell(table: str, _batches: int, records: int) -> None:
-        requests = reading.outcome.stats.requests
-        progress.tell(progress.Step(reading.resource.asset, table, records, requests, reading.expected(table)))
-
-    return tell
+def _teller(reading: Reading) -> Teller:
+    return Teller(reading.resource.asset, lambda: reading.outcome.stats.requests, reading.expected)

@@ -12,7 +12,7 @@ import json
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -78,6 +78,8 @@ class BubbleClient:
             settings.bubble_requests_per_minute * settings.bubble_budget_share,
         )
         self.session = ApiSession(policy, settings, budget)
+        self.promised: dict[str, int] = {}
+        """How many records the first answer about a table said there are; later ones may say something else."""
         self._settings = settings
         self._base = base
 
@@ -89,15 +91,20 @@ class BubbleClient:
         answer = self._list("agent", [], limit=1)
         return f"reachable, {len(answer.records) + answer.remaining} agents"
 
-    def read(self, dataset: Dataset, window: Window) -> Iterator[Page]:
+    def read(self, dataset: Dataset, window: Window, *, limit: int | None = None) -> Iterator[Page]:
         """Every record of the type in the window, each at least once and, per reading, as good as never twice.
 
-        Large windows are split in time and read side by side.
+        Large windows are split in time and read side by side. With `limit`, only the first so many are read, one page
+        after another.
 
         Raises:
             SourceError: the type is unknown, hidden, or could not be read to its end.
         """
         endpoint = _endpoint(dataset)
+        self.promised.pop(dataset.table.name, None)
+        if limit is not None:
+            yield from self._first(dataset, endpoint, window, limit)
+            return
         windows: deque[_Place] = deque([_Place(window)])
         running: set[Future[tuple[Page, list[_Place]]]] = set()
         workers = self._settings.concurrency
@@ -145,18 +152,33 @@ class BubbleClient:
             raise SourceProtocolError(f"bubble: {endpoint.type_name} {record_id}: the answer holds no record")
         return response
 
+    def _first(self, dataset: Dataset, endpoint: BubbleEndpoint, window: Window, limit: int) -> Iterator[Page]:
+        left, places = limit, [_Place(window)]
+        while places and left > 0:
+            page, places = self._step(dataset, endpoint, places[0], share=False, most=left)
+            if page.records:
+                yield replace(page, records=page.records[:left])
+            left -= len(page.records)
+
     def _step(
-        self, dataset: Dataset, endpoint: BubbleEndpoint, place: _Place, share: bool
+        self, dataset: Dataset, endpoint: BubbleEndpoint, place: _Place, share: bool, most: int | None = None
     ) -> tuple[Page, list[_Place]]:
-        """One page of a window; what is left of the window, and the part of it given away, if any."""
+        """One page of a window; what is left of the window, and the part of it given away, if any.
+
+        No more than `most` records are asked for, beside one that the page before it had, too.
+        """
         window = place.window
-        answer = self._list(endpoint.type_name, _within(window), sort_field=window.field, window=window)
+        size = PAGE if most is None else min(PAGE, most + bool(place.given))
+        answer = self._list(endpoint.type_name, _within(window), sort_field=window.field, window=window, limit=size)
+        self.promised.setdefault(dataset.table.name, len(answer.records) + answer.remaining)
         seen = Seen(place.given)
         fresh = seen.add(answer.records)
         position = {"field": window.field, "window": _shown(window)}
         page = Page(dataset.table, fresh, answer.clean, position, answer.size)
+        if most is not None and len(fresh) >= most:
+            return page, []
         # a full page may have others behind it, whatever `remaining` says; a watermark does not rest on its word alone
-        if not answer.remaining and (len(answer.records) < PAGE or window.field != _MODIFIED):
+        if not answer.remaining and (len(answer.records) < size or window.field != _MODIFIED):
             return page, []
         moments = _moments(answer.records, window.field, endpoint)
         first, last = moments[0], moments[-1]

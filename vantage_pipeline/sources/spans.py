@@ -44,6 +44,17 @@ def overlapping(most: int, first: int | None = None) -> Iterator[Span]:
         span = Span(covered // size + 1, size)
 
 
+def bounded(limit: int, most: int) -> Iterator[Span]:
+    """Spans of at most `most` records that together are the first `limit` records and none beyond, in few pages."""
+    for size in range(min(limit, most), 0, -1):
+        whole, rest = divmod(limit, size)
+        if not rest or whole * size % rest == 0:
+            yield from (Span(page, size) for page in range(1, whole + 1))
+            if rest:
+                yield Span(whole * size // rest + 1, rest)
+            return
+
+
 def joined(size: int) -> Iterator[Span]:
     """Spans of `size` records each, from the first on, each beginning where the one before it ends."""
     return (Span(page, size) for page in count(1))

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from itertools import islice
 from typing import Any
 
 from vantage_pipeline.catalog.model import Dataset, VantageEndpoint
@@ -21,7 +22,7 @@ from vantage_pipeline.records.decode import encode_raw
 from vantage_pipeline.records.model import Page, Record
 from vantage_pipeline.settings import Settings
 from vantage_pipeline.sources.http import Answer, ApiSession, Policy
-from vantage_pipeline.sources.spans import Span, joined, overlapping
+from vantage_pipeline.sources.spans import Span, bounded, joined, overlapping
 
 EVERYTHING = date(1900, 1, 1)
 _CLIENT_HEADER = "X-com-vantageir-subscriptions-clientid"
@@ -85,10 +86,11 @@ class VantageClient:
     def close(self) -> None:
         self.session.close()
 
-    def read(self, dataset: Dataset, *, since: datetime | None) -> Iterator[Page]:
+    def read(self, dataset: Dataset, *, since: datetime | None, limit: int | None = None) -> Iterator[Page]:
         """The collection's records changed since `since` (everything for None), page by page in order.
 
-        The request goes back one day more than asked, because the API knows only days and no zone.
+        The request goes back one day more than asked, because the API knows only days and no zone. With `limit`, no
+        more than so many records are asked for; a fund's financials, which come all at once, are cut to it.
 
         Raises:
             SourceError: a page could not be had or the pages do not fit together.
@@ -98,9 +100,11 @@ class VantageClient:
             raise TypeError(f"{dataset.table.name} is not read from Vantage")
         promise = self.promises.setdefault(dataset.table.name, Promise())
         if endpoint.style == "financials":
-            yield from self._financials(dataset, endpoint)
-            return
-        yield from self._walk(dataset, endpoint, _day_before(since), promise)
+            yield from self._financials(dataset, endpoint, limit)
+        elif limit is not None:
+            yield from self._first(dataset, endpoint, _day_before(since), promise, limit)
+        else:
+            yield from self._walk(dataset, endpoint, _day_before(since), promise)
 
     def probe(self) -> str:
         """Ask for one account, to see that address and credentials are right; gives what came back."""
@@ -114,7 +118,7 @@ class VantageClient:
         """
         wanted = self._settings.page_size
         asked = max(1, wanted - 1)
-        first = self._first(endpoint, day, asked)
+        first = self._first_sheet(endpoint, day, asked)
         most = first.span.size
         if most <= asked:
             sure = most == asked
@@ -123,13 +127,33 @@ class VantageClient:
                 yield from self._pages(dataset, endpoint, day, promise, first, spans, sure=sure)
                 return
             except _OtherSize:
-                first = self._first(endpoint, day, wanted)
+                first = self._first_sheet(endpoint, day, wanted)
         yield from self._pages(dataset, endpoint, day, promise, first, joined(first.span.size), sure=True)
 
-    def _first(self, endpoint: VantageEndpoint, day: date, size: int) -> _Sheet:
+    def _first_sheet(self, endpoint: VantageEndpoint, day: date, size: int) -> _Sheet:
         """The first page, as large as the API makes it."""
         sheet = self._sheet(endpoint, day, Span(1, size))
         return replace(sheet, span=Span(1, sheet.per_page or len(sheet.records) or size))
+
+    def _first(
+        self, dataset: Dataset, endpoint: VantageEndpoint, day: date, promise: Promise, limit: int
+    ) -> Iterator[Page]:
+        """The first `limit` records, one page after another. An API with a page size of its own may send more."""
+        spans = bounded(limit, self._settings.page_size)
+        left, span = limit, next(spans, None)
+        while span is not None and left > 0:
+            sheet = self._sheet(endpoint, day, span)
+            promise.hear(sheet.total)
+            if sheet.per_page is not None and sheet.per_page != span.size and span.page == 1:
+                span = Span(1, sheet.per_page)
+                spans = islice(joined(sheet.per_page), 1, None)
+            if not sheet.records or sheet.per_page not in (None, span.size):
+                return
+            yield Page(dataset.table, sheet.records[:left], sheet.clean, {"page": span.page}, sheet.size)
+            left -= len(sheet.records)
+            if not sheet.more and not (isinstance(sheet.total, int) and sheet.total > span.end):
+                return
+            span = next(spans, None)
 
     def _pages(
         self,
@@ -266,13 +290,16 @@ class VantageClient:
         context = envelope.get("page_context")
         return records, context if isinstance(context, dict) else {}
 
-    def _financials(self, dataset: Dataset, endpoint: VantageEndpoint) -> Iterator[Page]:
+    def _financials(self, dataset: Dataset, endpoint: VantageEndpoint, limit: int | None) -> Iterator[Page]:
         """Each fund's figures: this collection is read fund by fund and is not paged."""
         funds = VantageEndpoint(collection="Funds", envelope="funds")
+        today = datetime.now(UTC).date()
+        if limit is not None:
+            yield from self._first_financials(dataset, endpoint, funds, today, limit)
+            return
         ids: list[str] = []
         for page in self._walk(dataset, funds, EVERYTHING, Promise()):
             ids.extend(_fund_id(record) for record in page.records)
-        today = datetime.now(UTC).date()
         distinct = sorted(set(ids))
         pool = ThreadPoolExecutor(max_workers=self._settings.concurrency, thread_name_prefix="vantage-fund")
         ahead: deque[Future[Page]] = deque()
@@ -285,6 +312,19 @@ class VantageClient:
                 yield ahead.popleft().result()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+    def _first_financials(
+        self, dataset: Dataset, endpoint: VantageEndpoint, funds: VantageEndpoint, today: date, limit: int
+    ) -> Iterator[Page]:
+        """The figures of one fund after another, of `limit` funds at most, until there are `limit` of them."""
+        left = limit
+        for page in self._first(dataset, funds, EVERYTHING, Promise(), limit):
+            for fund_id in dict.fromkeys(map(_fund_id, page.records)):
+                figures = self._financials_of(dataset, endpoint, fund_id, today)
+                yield replace(figures, records=figures.records[:left])
+                left -= len(figures.records)
+                if left <= 0:
+                    return
 
     def _financials_of(self, dataset: Dataset, endpoint: VantageEndpoint, fund_id: str, today: date) -> Page:
         what = f"financials of fund {fund_id}"

@@ -74,8 +74,8 @@ def unseen(cursor: Cursor, table: Table, options: DeleteOptions, *, resource: st
 
 def mark_missing(
     cursor: Cursor, table: Table, options: DeleteOptions, *, untouched_since: datetime, run_id: str, resource: str
-) -> tuple[int, HeldBack | None]:
-    """Set ``deleted_at`` where the key was not seen, unless that is too much at once.
+) -> tuple[list[str], HeldBack | None]:
+    """Set ``deleted_at`` where the key was not seen, unless that is too much at once; gives the rows' keys.
 
     Rows that another sync has written since the reading began are left alone: it may have seen what this one did not.
     """
@@ -93,7 +93,7 @@ def mark_keys(
     untouched_since: datetime,
     run_id: str,
     resource: str,
-) -> tuple[int, HeldBack | None]:
+) -> tuple[list[str], HeldBack | None]:
     """Set ``deleted_at`` for these keys, but not where a sync has written the row since; see `mark_missing`."""
     chosen = sql.SQL("t.{}::text = ANY({}) AND {}").format(
         sql.Identifier(table.key), sql.Literal(list(keys)), _untouched(untouched_since)
@@ -103,20 +103,21 @@ def mark_keys(
 
 def _mark(
     cursor: Cursor, table: Table, chosen: sql.Composable, options: DeleteOptions, *, run_id: str, resource: str
-) -> tuple[int, HeldBack | None]:
+) -> tuple[list[str], HeldBack | None]:
     gone, rows = _weigh(cursor, table, chosen)
     if not gone:
-        return 0, None
+        return [], None
     if _too_much(gone, rows, options):
         held = HeldBack(table.name, "delete", "", gone, gone / rows)
         guard.record(cursor, held, run_id=run_id, resource=resource)
-        return 0, held
+        return [], held
     cursor.execute(
         sql.SQL(
             "UPDATE {target} t SET deleted_at = now(), updated_at = now(), last_synced_at = now() WHERE {missing}"
-        ).format(target=sql.Identifier(table.name), missing=_missing(table, chosen))
+            " RETURNING t.{key}::text"
+        ).format(target=sql.Identifier(table.name), key=sql.Identifier(table.key), missing=_missing(table, chosen))
     )
-    return gone, None
+    return [key for (key,) in cursor.fetchall()], None
 
 
 def _weigh(cursor: Cursor, table: Table, chosen: sql.Composable) -> tuple[int, int]:

@@ -2,7 +2,7 @@
 
 Each batch is one transaction with its rows, its rejected records, its pending links and its checkpoint; the
 last transaction also holds the watermark and the state. A dry run does the same in a single transaction that
-is rolled back, and leaves the state alone.
+is rolled back, which its resources may share (`rehearsal`), and leaves the state alone.
 """
 
 from __future__ import annotations
@@ -34,9 +34,12 @@ from vantage_pipeline.warehouse import (
     tables,
 )
 from vantage_pipeline.warehouse.crash_points import reached
+from vantage_pipeline.warehouse.differences import Differences
+from vantage_pipeline.warehouse.foreseen import Foresight
 from vantage_pipeline.warehouse.guard import HeldBack
 from vantage_pipeline.warehouse.load_report import LoadOptions, LoadReport
-from vantage_pipeline.warehouse.merge import Difference, Merge, MergeCounts
+from vantage_pipeline.warehouse.merge import Merge, MergeCounts
+from vantage_pipeline.warehouse.rehearsal import Rehearsal, clear_the_way
 from vantage_pipeline.warehouse.state import Run
 
 T = TypeVar("T")
@@ -52,10 +55,16 @@ class Load:
         resource: Resource,
         run: Run,
         options: LoadOptions | None = None,
+        rehearsal: Rehearsal | None = None,
     ) -> None:
+        """Args:
+        rehearsal: the transaction that a dry run takes part in; without it, it has one of its own.
+        """
         self._connect = connect
         self._options = options or LoadOptions()
-        self._connection = self._open()
+        self._rehearsal = (rehearsal or Rehearsal()) if self.dry_run else None
+        self._alone = rehearsal is None
+        self._connection = self._rehearsal.join(self._open) if self._rehearsal else self._open()
         self._resource = resource
         self._run = run
         self._merges: dict[str, Merge] = {}
@@ -63,7 +72,8 @@ class Load:
         self._quarantined_keys: dict[str, set[str]] = {}
         self._fields: dict[str, Counter[str]] = {}
         self._began = datetime.max.replace(tzinfo=UTC)
-        self.report = LoadReport(resource.state)
+        self.report = LoadReport(resource.state, differences=Differences(self._options.differences_kept))
+        self._foresight = Foresight(self.report) if self.dry_run else None
 
     @property
     def connection(self) -> Connection:
@@ -82,6 +92,9 @@ class Load:
         """
         with refusals.explaining(self._resource.state):
             locks.acquire(self._connection, self._resource.state, wait_seconds=self._options.lock_wait_seconds)
+            self._commit()
+            if self._rehearsal is not None:
+                self._rehearsal.begin()
             reached("begin.locked")
             self.report.watermark_before = state.watermark(self._connection, self._resource.state)
             self._began = state.clock(self._connection)
@@ -133,20 +146,23 @@ class Load:
         owner = resource or self._resource
         self._prepare(batch.table)
 
-        def attempt(cursor: Cursor) -> tuple[MergeCounts, list[Rejection], list[HeldBack], list[Difference], int]:
+        def attempt(cursor: Cursor) -> tuple[MergeCounts, list[Rejection], list[HeldBack], int]:
+            if self._foresight is not None:
+                self._foresight.begin()
             staging.fill(cursor, batch)
             reached("batch.staged")
             merge = self._merges[batch.table.name]
             rejections = [*batch.rejections, *refusals.foreign(cursor, merge, batch)]
             held = guard.clearings(cursor, merge, batch, self._options, run_id=self._run.run_id, resource=owner.state)
             columns = [item.column for item in held]
-            differences = (
-                merge.differences(cursor, held=columns, limit=self._options.differences_kept) if self.dry_run else []
-            )
+            if self._foresight is not None:
+                self._foresight.rows(cursor, merge, columns)
             merge.drop_repairs(cursor)
             counts = merge.run(cursor, held=columns)
             if counts.dangling or self._has_pending(cursor, batch.table):
                 merge.note_pending(cursor, resource=owner.state, run_id=self._run.run_id)
+            if self._foresight is not None:
+                self._foresight.links(cursor, batch.table, dangling=bool(counts.dangling))
             filled = pending.complete(cursor, batch.table, resource=owner.state, run_id=self._run.run_id)
             quarantine.settle(
                 cursor,
@@ -160,14 +176,15 @@ class Load:
                 deletion.mark_seen(cursor, batch, rejections)
                 if not self.dry_run:
                     state.checkpoint(cursor, self._resource.state, self._checkpoint(counts, batch, position))
-            return counts, rejections, held, differences, filled
+            return counts, rejections, held, filled
 
-        counts, rejections, held, differences, filled = self._transaction("batch", attempt)
+        counts, rejections, held, filled = self._transaction("batch", attempt)
         self._fields.setdefault(batch.table.name, Counter()).update(batch.fields)
         self._count(batch, counts, rejections, own=own)
         self.report.held_back.extend(held)
         self.report.links_filled += filled
-        self.report.differences.extend(differences)
+        if self._foresight is not None:
+            self._foresight.keep(rejections)
         if own:
             refusals.check_share(self.report, self._options, final=False)
         return counts
@@ -187,7 +204,7 @@ class Load:
     def mark_deleted(self, table: Table) -> int:
         """Mark the rows whose keys this load has not seen. Only after a complete reading of everything."""
 
-        def attempt(cursor: Cursor) -> tuple[int, HeldBack | None]:
+        def attempt(cursor: Cursor) -> tuple[list[str], HeldBack | None]:
             quarantine.resolve_unseen(cursor, resource=self._resource.state, table=table.name)
             return deletion.mark_missing(
                 cursor,
@@ -198,12 +215,12 @@ class Load:
                 resource=self._resource.state,
             )
 
-        return self._mark_deleted(attempt)
+        return self._mark_deleted(table, attempt)
 
     def mark_keys_deleted(self, table: Table, keys: Sequence[str], *, untouched_since: datetime) -> int:
         """Mark the rows with these keys, except those that a sync has written since."""
 
-        def attempt(cursor: Cursor) -> tuple[int, HeldBack | None]:
+        def attempt(cursor: Cursor) -> tuple[list[str], HeldBack | None]:
             return deletion.mark_keys(
                 cursor,
                 table,
@@ -214,18 +231,29 @@ class Load:
                 resource=self._resource.state,
             )
 
-        return self._mark_deleted(attempt)
+        return self._mark_deleted(table, attempt)
 
-    def _mark_deleted(self, attempt: Callable[[Cursor], tuple[int, HeldBack | None]]) -> int:
+    def _mark_deleted(self, table: Table, attempt: Callable[[Cursor], tuple[list[str], HeldBack | None]]) -> int:
         deleted, held = self._transaction("deletion", attempt)
-        self.report.deleted += deleted
+        self.report.deleted += len(deleted)
         if held is not None:
             self.report.held_back.append(held)
-        return deleted
+        if self._foresight is not None:
+            self._foresight.deleted(table, deleted)
+        return len(deleted)
 
     def run_sql(self, work: Callable[[Cursor], MergeCounts]) -> MergeCounts:
         """Run a derivation in one transaction and count it."""
-        counts = self._transaction("derivation", work)
+
+        def attempt(cursor: Cursor) -> MergeCounts:
+            if self._foresight is None:
+                return work(cursor)
+            self._foresight.begin()
+            return self._foresight.derivation(cursor, self._resource, work)
+
+        counts = self._transaction("derivation", attempt)
+        if self._foresight is not None:
+            self._foresight.keep()
         self.report.counts = self.report.counts + counts
         self.report.fetched += counts.created + counts.updated + counts.unchanged
         return counts
@@ -263,6 +291,8 @@ class Load:
     def fail(self, errors: Sequence[Mapping[str, Any]]) -> None:
         """Record the failure, on a new connection if the old one is gone, and give the lock back."""
         try:
+            if self.dry_run:
+                return
             try:
                 self._connection.rollback()
                 self._record_failure(errors)
@@ -278,8 +308,14 @@ class Load:
     def close(self) -> None:
         """Give the lock back and end the connection, with its temporary tables and a dry run's work.
 
-        The lock would go with the connection, but only once the server has noticed its end.
+        The lock would go with the connection, but only once the server has noticed its end. What a dry run shares
+        with others is left to them.
         """
+        if self._rehearsal is not None:
+            self._rehearsal.end()
+            if self._alone:
+                self._rehearsal.close()
+            return
         try:
             self._connection.rollback()
             locks.release(self._connection, self._resource.state)
@@ -299,8 +335,6 @@ class Load:
         return connection
 
     def _record_failure(self, errors: Sequence[Mapping[str, Any]]) -> None:
-        if self.dry_run:
-            return
         with self._connection.cursor() as cursor:
             state.announce(cursor, self._run, self.report.facts())
             state.fail(cursor, self._resource.state, errors)
@@ -341,6 +375,8 @@ class Load:
             except psycopg2.Error as error:
                 self._roll_back()
                 if remaining and error.pgcode in refusals.AGAIN:
+                    if not self.dry_run:
+                        clear_the_way(self._connection)
                     continue
                 raise refusals.explained(error, self._resource.state) from error
             except BaseException:

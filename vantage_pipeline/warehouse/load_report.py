@@ -8,8 +8,9 @@ from datetime import datetime
 from typing import Any
 
 from vantage_pipeline.records.model import Rejection
+from vantage_pipeline.warehouse.differences import Differences
 from vantage_pipeline.warehouse.guard import HeldBack
-from vantage_pipeline.warehouse.merge import Difference, MergeCounts
+from vantage_pipeline.warehouse.merge import MergeCounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class LoadOptions:
     change_history: bool | tuple[str, ...] = False
     """Whether changes are kept: of all tables, of none, or of those named."""
     differences_kept: int | None = None
-    """Differences collected in a dry run; None for all."""
+    """Differences of each kind collected in a dry run; None for all."""
 
 
 @dataclass
@@ -54,7 +55,9 @@ class LoadReport:
     errors: list[dict[str, str]] = field(default_factory=list)
     rejections: list[Rejection] = field(default_factory=list)
     held_back: list[HeldBack] = field(default_factory=list)
-    differences: list[Difference] = field(default_factory=list)
+    cleared: int = 0
+    """Values that would be cleared, counted in a dry run only."""
+    differences: Differences = field(default_factory=Differences)
     watermark_before: datetime | None = None
     watermark_after: datetime | None = None
     api_calls: int = 0

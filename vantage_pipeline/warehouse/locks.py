@@ -16,7 +16,7 @@ _POLL_SECONDS = 0.2
 
 
 def acquire(connection: Connection, resource: str, *, wait_seconds: float = 0) -> None:
-    """Take the resource's lock for this connection.
+    """Take the resource's lock for this connection, which keeps it whatever becomes of the transaction.
 
     Raises:
         SyncAlreadyRunning: another connection holds it, still after `wait_seconds`.
@@ -26,7 +26,6 @@ def acquire(connection: Connection, resource: str, *, wait_seconds: float = 0) -
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_try_advisory_lock(%s, hashtext(%s))", (_SPACE, resource))
             row = cursor.fetchone()
-        connection.commit()
         if row and row[0]:
             return
         if time.monotonic() >= deadline:

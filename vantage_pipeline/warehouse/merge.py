@@ -15,6 +15,7 @@ from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor
 
 from vantage_pipeline.catalog.model import Column, Table
+from vantage_pipeline.warehouse.differences import Difference, found_fields
 from vantage_pipeline.warehouse.staging import staged_columns, staging_name
 from vantage_pipeline.warehouse.tables import LiveColumn
 
@@ -38,18 +39,6 @@ class MergeCounts:
             self.unchanged + other.unchanged,
             self.dangling + other.dangling,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """One field that a merge would change. `old` and `new` are JSON values; a created row has no `old`."""
-
-    table: str
-    key: str
-    column: str
-    old: object
-    new: object
-    created: bool
 
 
 class Merge:
@@ -80,28 +69,47 @@ class Merge:
         created, updated, staged, dangling = row if row else (0, 0, 0, 0)
         return MergeCounts(created, updated, staged - created - updated, dangling)
 
-    def differences(self, cursor: Cursor, *, held: Iterable[str] = (), limit: int | None = None) -> list[Difference]:
-        """What `run` would change now, field by field."""
+    def differences(
+        self, cursor: Cursor, *, created: bool, held: Iterable[str] = (), limit: int | None = None
+    ) -> list[Difference]:
+        """What `run` would write now, field by field: of the rows that it creates, or of those that it changes."""
+        if limit == 0:
+            return []
         pairs = sql.SQL(", ").join(
             sql.SQL("({}, to_jsonb(t.{c}), to_jsonb(c.{c}))").format(sql.Literal(name), c=sql.Identifier(name))
             for name in self._names
         )
         statement = sql.SQL(
             "WITH {resolved}, {changed} "
-            "SELECT c.{key}::text, v.name, v.old, v.new, t.{key} IS NULL FROM changed c "
-            "LEFT JOIN {target} t ON t.{key} = c.{key} CROSS JOIN LATERAL (VALUES {pairs}) AS v(name, old, new) "
-            "WHERE v.old IS DISTINCT FROM v.new AND (t.{key} IS NOT NULL OR v.new IS NOT NULL) "
-            "ORDER BY 1, 2 LIMIT {limit}"
+            "SELECT c.{key}::text, CASE WHEN t.{key} IS NULL THEN 'created' WHEN v.name = 'deleted_at' THEN 'restored'"
+            " WHEN v.new IS NULL THEN 'cleared' ELSE 'updated' END, v.name, v.old::text, v.new::text FROM changed c "
+            "LEFT JOIN {target} t ON t.{key} = c.{key} CROSS JOIN LATERAL"
+            " (VALUES {pairs}, ('deleted_at', to_jsonb(t.deleted_at), NULL)) AS v(name, old, new) "
+            "WHERE v.old IS DISTINCT FROM v.new AND t.{key} IS {created} ORDER BY 1, 3 LIMIT {limit}"
         ).format(
             resolved=self._resolved(),
             changed=self._changed(held),
             key=self._key,
             target=self._target,
             pairs=pairs,
+            created=sql.SQL("NULL" if created else "NOT NULL"),
             limit=sql.Literal(limit) if limit is not None else sql.SQL("ALL"),
         )
         cursor.execute(statement)
-        return [Difference(self._table.name, *row) for row in cursor.fetchall()]
+        return found_fields(self._table.name, cursor.fetchall())
+
+    def cleared(self, cursor: Cursor, *, held: Iterable[str] = ()) -> int:
+        """How many values `run` would clear now."""
+        each = sql.SQL(" + ").join(
+            sql.SQL("count(*) FILTER (WHERE t.{c} IS NOT NULL AND c.{c} IS NULL)").format(c=sql.Identifier(name))
+            for name in self._names
+        )
+        cursor.execute(
+            sql.SQL("WITH {}, {} SELECT {} FROM changed c JOIN {} t ON t.{} = c.{}").format(
+                self._resolved(), self._changed(held), each, self._target, self._key, self._key
+            )
+        )
+        return int((cursor.fetchone() or (0,))[0])
 
     def note_pending(self, cursor: Cursor, *, resource: str, run_id: str) -> None:
         """Bring the staged rows' entries in ``vantage_pending_links`` to what their links are now."""

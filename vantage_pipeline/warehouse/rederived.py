@@ -24,7 +24,7 @@ _POSITION_KEY = (
 
 
 @dataclass(frozen=True, slots=True)
-class _Watched:
+class Watched:
     """Columns of a table that a derivation makes; `key` is SQL over its row ``x``."""
 
     table: str
@@ -32,9 +32,9 @@ class _Watched:
     columns: tuple[str, ...]
 
 
-_WATCHED: dict[str, tuple[_Watched, ...]] = {
+WATCHED: dict[str, tuple[Watched, ...]] = {
     "investments": (
-        _Watched(
+        Watched(
             "investments",
             _POSITION_KEY,
             (
@@ -44,10 +44,10 @@ _WATCHED: dict[str, tuple[_Watched, ...]] = {
         ),
     ),
     "bubble_links": (
-        _Watched("invoice", "x.bubble_id", ("linked_seda_registration", "total_amount")),
-        _Watched("seda_registration", "x.bubble_id", ("linked_customer",)),
-        _Watched("invoice_item", "x.bubble_id", ("linked_invoice",)),
-        _Watched("submitted_payment", "x.bubble_id", ("became_payment",)),
+        Watched("invoice", "x.bubble_id", ("linked_seda_registration", "total_amount")),
+        Watched("seda_registration", "x.bubble_id", ("linked_customer",)),
+        Watched("invoice_item", "x.bubble_id", ("linked_invoice",)),
+        Watched("submitted_payment", "x.bubble_id", ("became_payment",)),
     ),
 }  # fmt: skip
 
@@ -82,12 +82,12 @@ def rederive(
 
 
 def _compared(cursor: Cursor, resource: Resource, work: Callable[[Cursor], MergeCounts], *, shown: int) -> Verdict:
-    watched = _WATCHED[resource.derivation or ""]
+    watched = WATCHED[resource.derivation or ""]
     cursor.execute(_OLDER_THAN_ITS_INPUTS, {"own": resource.state, "inputs": list(resource.requires)})
     waits = bool((cursor.fetchone() or (False,))[0])
     cursor.execute("CREATE TEMP TABLE rederived (tab text, key text, kind text, field text, here text, source text)")
     for item in watched:
-        cursor.execute(_before(item))
+        keep_before(cursor, item)
     work(cursor)
     rows = 0
     for item in watched:
@@ -112,17 +112,25 @@ def _compared(cursor: Cursor, resource: Resource, work: Callable[[Cursor], Merge
     )
 
 
-def _name(item: _Watched) -> sql.Identifier:
+def _name(item: Watched) -> sql.Identifier:
     return sql.Identifier(item.table)
 
 
-def _before(item: _Watched) -> sql.Composable:
-    return sql.SQL("CREATE TEMP TABLE {} AS SELECT id, deleted_at, {} FROM {}").format(
-        sql.Identifier(f"before_{item.table}"), sql.SQL(", ").join(map(sql.Identifier, item.columns)), _name(item)
+def before_name(item: Watched) -> sql.Identifier:
+    """The temporary table with the watched columns as they were."""
+    return sql.Identifier(f"before_{item.table}")
+
+
+def keep_before(cursor: Cursor, item: Watched) -> None:
+    """Keep the watched columns as they are now."""
+    cursor.execute(
+        sql.SQL("CREATE TEMP TABLE {} AS SELECT id, deleted_at, {} FROM {}").format(
+            before_name(item), sql.SQL(", ").join(map(sql.Identifier, item.columns)), _name(item)
+        )
     )
 
 
-def _told(item: _Watched) -> sql.Composable:
+def _told(item: Watched) -> sql.Composable:
     """Each column that is not what it was; a whole row once."""
     fields = sql.SQL(", ").join(
         sql.SQL("({}, to_jsonb(b.{c}), to_jsonb(x.{c}))").format(sql.Literal(name), c=sql.Identifier(name))
@@ -142,7 +150,7 @@ def _told(item: _Watched) -> sql.Composable:
         table_name=sql.Literal(item.table),
         key=sql.SQL(item.key),
         table=_name(item),
-        before=sql.Identifier(f"before_{item.table}"),
+        before=before_name(item),
         missing=sql.Literal(Kind.MISSING.value),
         extra=sql.Literal(Kind.EXTRA.value),
         field=sql.Literal(Kind.FIELD.value),

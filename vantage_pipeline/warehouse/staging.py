@@ -29,7 +29,7 @@ def staged_columns(table: Table) -> list[str]:
 
 
 def create(connection: Connection, table: Table, live: Mapping[str, LiveColumn]) -> None:
-    """Make the table's staging and seen-keys tables for this session, where they are not there yet.
+    """Make the table's staging and seen-keys tables for this session, or empty those that it has.
 
     Columns have the types of the real table; a link's column is text, since it holds the parent's key.
     """
@@ -51,6 +51,7 @@ def create(connection: Connection, table: Table, live: Mapping[str, LiveColumn])
                 sql.Identifier(f"seen_{table.name}")
             )
         )
+        cursor.execute(sql.SQL("TRUNCATE {}").format(sql.Identifier(f"seen_{table.name}")))
 
 
 def fill(cursor: Cursor, batch: RowBatch) -> None:

@@ -108,6 +108,28 @@ def test_from_the_terminal_to_the_rows(run_cli: Run, sandbox: Sandbox, tmp_path:
 
 
 @pytest.mark.usefixtures("embedded")
+def test_invoices_and_days_are_tried_first(run_cli: Run, sandbox: Sandbox, tmp_path: Path) -> None:
+    environment, file = sandbox.environment(), tmp_path / "differences.json"
+    invoice = next(iter(sandbox.bubble.records["invoice"]))
+    told = []
+    for options in (["--dry-run", "--diff", str(file)], []):
+        code, out, err = run_cli("sync-invoice", invoice, "--json", *options, env=environment)
+        assert code == 0, err
+        told.append({item["resource"]: (item["created"], item["updated"]) for item in json.loads(out)})
+    assert told[0] == told[1]
+    assert told[0]["bubble/invoice"] == (1, 0)
+    listed = json.loads(file.read_text())
+    assert invoice in {row["key"] for row in listed if row["kind"] == "created"}
+    code, out, err = run_cli(
+        "backfill", "invoice", "--from", "2026-01-05", "--to", "2026-12-31", "--limit", "2", "--dry-run", "--json",
+        env=environment,
+    )  # fmt: skip
+    assert code == 0, err
+    assert json.loads(out)[0]["fetched"] == 2
+    assert run_cli("sync-invoice", invoice, "--diff", str(file), env=environment)[0] == 2
+
+
+@pytest.mark.usefixtures("embedded")
 def test_killed_in_the_middle(run_cli: Run, sandbox: Sandbox) -> None:
     environment = sandbox.environment()
     assert run_cli("migrate", "up", env=environment)[0] == 0

@@ -12,6 +12,8 @@ from vantage_pipeline.definitions import defs
 from vantage_pipeline.orchestration.throttled import put_off, requests_for
 from vantage_pipeline.sandbox import Fault, Sandbox
 from vantage_pipeline.settings import Settings
+from vantage_pipeline.warehouse import state
+from vantage_pipeline.warehouse.state import Run
 from vantage_pipeline_tests.database import Database
 
 
@@ -42,6 +44,10 @@ def test_what_was_put_off_is_taken_up_once(
     connection = embedded.connect()
     now, later = datetime.now(UTC), datetime.now(UTC) + timedelta(minutes=61)
     assert put_off(connection, now) == []
+    with connection.cursor() as cursor:
+        state.announce(cursor, Run("turned away meanwhile"))
+        state.fail(cursor, "funds", [{"code": "SYNC_ALREADY_RUNNING"}])
+    connection.commit()
     (request,) = requests_for(settings, put_off(connection, later), later)
     assert request.run_key == f"put off: {first.run_id}"
     assert request.asset_selection == [dg.AssetKey(["vantage", "funds"])]

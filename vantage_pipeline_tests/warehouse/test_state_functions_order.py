@@ -25,6 +25,7 @@ LEGAL = {
 }
 START = "SELECT start_vantage_sync('accounts')"
 DONE = "SELECT complete_vantage_sync('accounts', 5, 3, 2)"
+TURNED_AWAY = """SELECT fail_vantage_sync('accounts', '[{"code": "SYNC_ALREADY_RUNNING"}]')"""
 FAILED = """SELECT fail_vantage_sync('accounts', '[{"code": "X"}]')"""
 
 
@@ -64,10 +65,34 @@ def test_a_late_word_changes_the_older_run_s_history_only(database: Database, la
     assert database.rows("SELECT * FROM vantage_sync_history WHERE run_id = 'old'") == first
 
 
+@pytest.mark.parametrize("before", [[], [START, DONE], [START, FAILED]])
+def test_a_run_that_is_turned_away_leaves_the_state_to_the_last_sync(database: Database, before: list[str]) -> None:
+    for statement in before:
+        say(database, "before", statement)
+    stood = state(database)
+    for _ in range(2):
+        say(database, "turned away", TURNED_AWAY)
+    assert state(database) == stood
+    assert history(database)[len(before[:1]) :] == [("turned away", "failed", "SYNC_ALREADY_RUNNING")]
+
+
+def test_a_run_that_was_turned_away_is_no_newer_sync(database: Database) -> None:
+    say(database, "taken for dead", START)
+    say(database, "taken for dead", """SELECT fail_vantage_sync('accounts', '[{"code": "RUN_LOST"}]')""")
+    say(database, "turned away", TURNED_AWAY)
+    say(database, "taken for dead", DONE)
+    assert status(database) == "success"
+    say(database, "began before", START, started_at="2026-01-01T00:00:00Z")
+    assert status(database) == "success"
+    database.execute("DELETE FROM vantage_sync_history WHERE run_id <> 'turned away'")
+    say(database, "alone", START, started_at="2026-01-01T00:00:00Z")
+    assert status(database) == "running"
+
+
 def test_a_run_that_is_turned_away_leaves_the_running_one_alone(database: Database) -> None:
     say(database, "runs", START)
     before = state(database)
-    say(database, "turned away", """SELECT fail_vantage_sync('accounts', '[{"code": "SYNC_ALREADY_RUNNING"}]')""")
+    say(database, "turned away", TURNED_AWAY)
     assert state(database) == before
     say(database, "runs", DONE)
     assert history(database) == [("runs", "success", None), ("turned away", "failed", "SYNC_ALREADY_RUNNING")]
