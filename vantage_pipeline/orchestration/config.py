@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
+from typing import Any
 
 import dagster as dg
 from pydantic import Field
@@ -47,3 +48,12 @@ class SyncConfig(dg.Config):
     force: bool = Field(default=False, description="with ids: write records that are not newer too")
     differences: int | None = Field(default=200, description="differences shown of a dry run")
     diff_file: str | None = Field(default=None, description="write all differences of a dry run to this file")
+
+    @property
+    def partial(self) -> bool:
+        """Whether these options read but some records, so that the sync says nothing of the others."""
+        return bool(self.limit is not None or self.ids or self.by is not By.MODIFIED or self.from_date or self.to_date)
+
+    def given(self) -> dict[str, Any]:
+        """The options that are not the defaults, for the history."""
+        return self.model_dump(mode="json", exclude_defaults=True)

@@ -44,7 +44,7 @@ class WarehouseIOManager(dg.IOManager):
             report = load.finish(watermark=watermark)
         except BaseException as error:
             _count_calls(load, reading)
-            load.fail([as_error(error, settings)])
+            load.fail([as_error(error, settings)], cancelled=is_cancel(error))
             raise
         finally:
             reading.close()
@@ -63,10 +63,15 @@ def _count_calls(load: Load, reading: Reading) -> None:
     load.report.api_calls, load.report.api_calls_by_status = stats.requests, dict(stats.by_status)
 
 
+def is_cancel(error: BaseException) -> bool:
+    """Whether somebody ended the run: in the UI, by a signal, or by Ctrl-C on the command line."""
+    return isinstance(error, (dg.DagsterExecutionInterruptedError, KeyboardInterrupt))
+
+
 def as_error(error: BaseException, settings: Settings) -> dict[str, Any]:
     """An exception in the form in which the state lists it. Secrets are masked."""
     code = error.code if isinstance(error, PipelineError) else type(error).__name__
-    if isinstance(error, (dg.DagsterExecutionInterruptedError, KeyboardInterrupt)):
+    if is_cancel(error):
         code, message = "CANCELLED", "the run was cancelled"
     else:
         message = str(error) or type(error).__name__
@@ -88,7 +93,8 @@ def _run_of(context: dg.OutputContext, reading: Reading) -> Run:
         run_id=context.run_id,
         partition_key=reading.partition_key,
         triggered_by=trigger_of(step.run_tags),
-        options=reading.config.model_dump(mode="json", exclude_defaults=True),
+        options=reading.config.given(),
+        partial=reading.config.partial,
     )
 
 

@@ -21,12 +21,16 @@ ERRORS_LISTED = 100
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Who syncs, and with which options. `partition_key` is empty for a resource without partitions."""
+    """Who syncs, and with which options. `partition_key` is empty for a resource without partitions.
+
+    A `partial` run is known beforehand to read but some records: its success says nothing of the resource.
+    """
 
     run_id: str
     partition_key: str = ""
     triggered_by: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
+    partial: bool = False
 
 
 def announce(cursor: Cursor, run: Run, facts: Mapping[str, Any] | None = None) -> None:
@@ -36,6 +40,7 @@ def announce(cursor: Cursor, run: Run, facts: Mapping[str, Any] | None = None) -
         "partition_key": run.partition_key,
         "triggered_by": run.triggered_by,
         "options": dict(run.options),
+        **({"partial": True} if run.partial else {}),
         **(facts or {}),
     }
     cursor.execute("SELECT set_config('vantage_pipeline.run', %s, false)", (json.dumps(said, default=str),))
