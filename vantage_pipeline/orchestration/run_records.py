@@ -62,19 +62,15 @@ def record_cancelled(connection: Connection, instance: dg.DagsterInstance, run: 
 
 
 def resources_of(run: dg.DagsterRun) -> list[str]:
-    """State names of the resources that a run was to sync: all of its job's without a selection. A dry run syncs none."""
+    """State names of the resources that a run was to sync: without a selection, all of its job's. Dry runs sync none."""
     return [resource.state for resource in _selected(run) if not _options(run, resource).get("dry_run")]
 
 
 def _selected(run: dg.DagsterRun) -> list[Resource]:
-    steps, chosen = run.step_keys_to_execute, run.asset_selection
-    if steps is None and chosen is None:
+    if run.step_keys_to_execute is None and run.asset_selection is None:
         return list(jobs.resources_of(run.job_name))
-    return [
-        resource
-        for resource in RESOURCES
-        if op_name(resource) in (steps or ()) or asset_key(resource) in (chosen or ())
-    ]
+    steps, chosen = run.step_keys_to_execute or (), run.asset_selection or ()
+    return [resource for resource in RESOURCES if op_name(resource) in steps or asset_key(resource) in chosen]
 
 
 def _known(run: dg.DagsterRun) -> dict[str, Run]:

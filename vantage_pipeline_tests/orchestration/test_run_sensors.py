@@ -154,9 +154,9 @@ def test_a_scheduled_run_that_failed_before_its_first_step(
     system = job.partition("_")[0]
     of_the_job = sorted(resource.state for resource in RESOURCES if resource.system == system)
     told = embedded.rows("SELECT resource, status, triggered_by, options FROM vantage_sync_history")
-    assert sorted(row[:3] for row in told) == [(state, "failed", "schedule daily") for state in of_the_job]
-    for state, _, _, kept in told:
-        given = {"mode": "full", "limit": 5} if state == "bubble_invoice" else {}
+    assert sorted(row[:3] for row in told) == [(name, "failed", "schedule daily") for name in of_the_job]
+    for name, _, _, kept in told:
+        given = {"mode": "full", "limit": 5} if name == "bubble_invoice" else {}
         assert kept == (given if options is None else options)
     assert embedded.scalar("SELECT count(*) FROM vantage_sync_state WHERE last_sync_status = 'failed'") == len(told)
 
