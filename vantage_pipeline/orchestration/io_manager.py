@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import dagster as dg
+from dagster._core.storage.tags import RETRY_NUMBER_TAG
 
 from vantage_pipeline.errors import PipelineError, SourceThrottled
 from vantage_pipeline.orchestration import progress
@@ -95,7 +96,13 @@ def _run_of(context: dg.OutputContext, reading: Reading) -> Run:
         triggered_by=trigger_of(step.run_tags),
         options=reading.config.given(),
         partial=reading.config.partial,
+        attempt=attempt_of(step.run_tags),
     )
+
+
+def attempt_of(tags: Mapping[str, str]) -> int:
+    """1 for a run that was asked for, more for those with which Dagster tries it again."""
+    return int(tags.get(RETRY_NUMBER_TAG, "0")) + 1
 
 
 def trigger_of(tags: Mapping[str, str]) -> str:

@@ -15,7 +15,7 @@ from vantage_pipeline.catalog import RESOURCES
 from vantage_pipeline.catalog.model import Resource
 from vantage_pipeline.orchestration import jobs
 from vantage_pipeline.orchestration.config import SyncConfig
-from vantage_pipeline.orchestration.io_manager import trigger_of
+from vantage_pipeline.orchestration.io_manager import attempt_of, trigger_of
 from vantage_pipeline.orchestration.jobs import asset_key, op_name
 from vantage_pipeline.warehouse.lost import Ended, close_dead, close_run, settle_run
 from vantage_pipeline.warehouse.state import Run
@@ -62,7 +62,7 @@ def record_cancelled(connection: Connection, instance: dg.DagsterInstance, run: 
 
 
 def resources_of(run: dg.DagsterRun) -> list[str]:
-    """State names of the resources that a run was to sync: without a selection, all of its job's. Dry runs sync none."""
+    """State names of the resources that a run was to sync: without a selection, all of its job; for a dry run, none."""
     return [resource.state for resource in _selected(run) if not _options(run, resource).get("dry_run")]
 
 
@@ -81,7 +81,11 @@ def _known(run: dg.DagsterRun) -> dict[str, Run]:
         config = _config(run, resource)
         options = config.given() if config else _options(run, resource)
         found[resource.state] = Run(
-            run.run_id, triggered_by=who, options=options, partial=config is not None and config.partial
+            run.run_id,
+            triggered_by=who,
+            options=options,
+            partial=config is not None and config.partial,
+            attempt=attempt_of(run.tags),
         )
     return found
 

@@ -67,7 +67,8 @@ def close_run(
 def settle_run(connection: Connection, run_id: str, ended: Mapping[str, Ended]) -> list[str]:
     """Close what a run left open although it ended well; gives the resources.
 
-    The watermark stays where it is: only the transaction that wrote the last rows may move it.
+    The watermark stays where it is: only the transaction that wrote the last rows may move it. What ended well is
+    partial therefore.
 
     Args:
         ended: what each resource that was synced to its end did. One that is still open without it has failed.
@@ -80,8 +81,9 @@ def settle_run(connection: Connection, run_id: str, ended: Mapping[str, Ended]) 
         )
         left = [row for row in cursor.fetchall() if row[2] == "running" or row[0] in ended]
         for resource, part, _ in left:
-            state.announce(cursor, Run(run_id, part, triggered_by="run-status sensor"))
             done = ended.get(resource)
+            told = Run(run_id, part, triggered_by="run-status sensor", partial=done is not None)
+            state.announce(cursor, told)
             if done is None:
                 message = "the run ended without a result for it; the next sync completes it"
                 state.fail(cursor, resource, [{"code": "NO_RESULT", "message": message}])

@@ -31,6 +31,8 @@ class Run:
     triggered_by: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
     partial: bool = False
+    attempt: int = 1
+    """More than 1 where Dagster tries the run again."""
 
 
 def announce(cursor: Cursor, run: Run, facts: Mapping[str, Any] | None = None) -> None:
@@ -41,6 +43,7 @@ def announce(cursor: Cursor, run: Run, facts: Mapping[str, Any] | None = None) -
         "triggered_by": run.triggered_by,
         "options": dict(run.options),
         **({"partial": True} if run.partial else {}),
+        **({"attempt": run.attempt} if run.attempt > 1 else {}),
         **(facts or {}),
     }
     cursor.execute("SELECT set_config('vantage_pipeline.run', %s, false)", (json.dumps(said, default=str),))

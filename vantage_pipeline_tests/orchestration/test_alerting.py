@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -255,6 +256,12 @@ def test_nobody_waits_for_a_system_that_is_not_set_up(duty: Duty) -> None:
     )
     duty.look()
     assert duty.titles == []
+    assert duty.database.rows("SELECT resource FROM sync_conditions") == [], "what metrics and psql show"
+    bubble = "SELECT DISTINCT health_indicator, conditions FROM sync_health WHERE resource LIKE 'bubble%'"
+    assert duty.database.rows(bubble) == [("green", ["never_run"])]
+    duty.settings = duty.settings.model_copy(update={"bubble_api_base_url": "http://127.0.0.1:9"})
+    duty.look()
+    assert duty.database.rows(bubble) == [("yellow", ["stale", "never_run"])]
 
 
 def test_an_expected_frequency_of_its_own(duty: Duty) -> None:
@@ -262,6 +269,18 @@ def test_an_expected_frequency_of_its_own(duty: Duty) -> None:
     duty.past(1, synced="7 hours")
     duty.look()
     assert duty.titles == ["vantage-pipeline: accounts stale"]
+
+
+def test_an_expected_frequency_goes_with_its_setting_and_one_set_by_hand_stays(duty: Duty) -> None:
+    every = "SELECT resource, expected_every FROM vantage_sync_expectation WHERE expected_every <> '24 hours'"
+    duty.database.execute("UPDATE vantage_sync_expectation SET expected_every = '2 hours' WHERE resource = 'funds'")
+    plain = duty.settings
+    duty.settings = plain.model_copy(update={"expected_hours": {"accounts": 6.0}})
+    duty.look()
+    assert dict(duty.database.rows(every)) == {"funds": timedelta(hours=2), "accounts": timedelta(hours=6)}
+    duty.settings = plain
+    duty.look()
+    assert dict(duty.database.rows(every)) == {"funds": timedelta(hours=2)}
 
 
 def test_what_was_held_back_and_then_done_is_released(duty: Duty) -> None:

@@ -14,7 +14,7 @@ from vantage_pipeline.orchestration.alerting.channels import channels_of, send
 from vantage_pipeline.orchestration.alerting.messages import compose
 from vantage_pipeline.settings import Settings
 from vantage_pipeline.warehouse import alerts, conditions
-from vantage_pipeline.warehouse.conditions import Condition
+from vantage_pipeline.warehouse.conditions import Condition, Expectation
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +73,19 @@ def watched_states(settings: Settings) -> list[str]:
 
 
 def _expect(cursor: Cursor, settings: Settings) -> None:
-    named = {
-        resource.state: settings.expected_every(resource.asset, resource.state)
-        for resource in RESOURCES
-        if {resource.asset, resource.state} & settings.expected_hours.keys()
-    }
-    conditions.expect(cursor, named)
+    systems, named = settings.configured_systems, settings.expected_hours.keys()
+    conditions.expect(
+        cursor,
+        [
+            Expectation(
+                resource.state,
+                settings.expected_every(resource.asset, resource.state),
+                named=bool({resource.asset, resource.state} & named),
+                watched=resource.system in systems,
+            )
+            for resource in RESOURCES
+        ],
+    )
 
 
 def _channels(cursor: Cursor) -> list[Condition]:
