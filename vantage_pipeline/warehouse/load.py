@@ -213,6 +213,7 @@ class Load:
         """Run a derivation in one transaction and count it."""
         counts = self._transaction("derivation", work)
         self.report.counts = self.report.counts + counts
+        self.report.deleted += counts.deleted
         self.report.fetched += counts.created + counts.updated + counts.unchanged
         return counts
 

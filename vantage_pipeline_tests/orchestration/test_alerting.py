@@ -154,6 +154,14 @@ def test_a_message_says_what_happened_with_the_errors_and_a_link_and_without_sec
     assert TOKEN not in json.dumps([kept, duty.hook.told, duty.mail.told])
 
 
+@pytest.mark.parametrize("run", ["manual-1", "verify-1", "replay-1"])
+def test_a_run_that_dagster_does_not_know_has_no_link_of_its_own(duty: Duty, run: str) -> None:
+    duty.sync(NO_ANSWER)
+    duty.database.execute("UPDATE vantage_sync_history SET run_id = %s", (run,))
+    duty.look()
+    assert "http://127.0.0.1:3000/assets/vantage/accounts" in duty.hook.told[0][1]
+
+
 def test_what_begins_together_is_one_message_and_a_failure_lasts_until_a_success(duty: Duty) -> None:
     for number in range(3):
         duty.sync(NO_ANSWER)
