@@ -110,7 +110,7 @@ _GAUGES: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
 
 
 class PipelineCollector(Collector):
-    """Reads the metrics from the database; where that does not answer all of them, ``vantage_pipeline_up`` is 0 and alone."""
+    """Reads the metrics from the database; where that does not give them all, ``vantage_pipeline_up`` is 0."""
 
     def __init__(self, connect: Callable[[], Connection]) -> None:
         self._connect = connect

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -7,12 +8,14 @@ from pathlib import Path
 import dagster as dg
 import pytest
 from dagster._core.errors import ScheduleExecutionError
+from dagster._daemon.sensor import MIN_INTERVAL_LOOP_TIME
 
 from vantage_pipeline.catalog import RESOURCES
 from vantage_pipeline.definitions import defs
 from vantage_pipeline.errors import DatabaseUnreachable
 from vantage_pipeline.sandbox import Sandbox
 from vantage_pipeline.settings import Settings
+from vantage_pipeline.warehouse import engine
 from vantage_pipeline_tests.database import Database
 
 
@@ -72,6 +75,24 @@ def test_a_database_that_is_down_fails_the_tick_and_the_next_one_asks_for_the_da
     tags = tick(6).tags
     assert tags["dagster/asset_partition_range_start"] == "2026-03-01"
     assert tags["dagster/asset_partition_range_end"] == "2026-03-05"
+
+
+def test_within_a_minute_of_the_daemons_return_no_sync_says_that_it_runs_without_a_live_run(
+    dagster_instance: dg.DagsterInstance,
+) -> None:
+    """The bound as the configuration gives it: each step waits no longer than its interval."""
+    said = {name: int(value) for name, value in re.findall(r"tcp_keepalives_(\w+)=(\d+)", engine.SESSION)}
+    lock_is_free = said["idle"] + said["interval"] * said["count"]
+    looks = {
+        name: (defs.resolve_sensor_def(name).minimum_interval_seconds or 0) + MIN_INTERVAL_LOOP_TIME
+        for name in ("close_lost_runs", "record_failed_runs", "record_cancelled_runs", "record_succeeded_runs")
+    }
+    assert lock_is_free + looks["close_lost_runs"] <= 60
+    assert dagster_instance.run_monitoring_enabled
+    polled = dagster_instance.run_monitoring_poll_interval_seconds
+    assert polled + max(looks.values()) <= 60
+    for name in looks:
+        assert defs.resolve_sensor_def(name).default_status is dg.DefaultSensorStatus.RUNNING
 
 
 def test_no_secret_is_in_the_instances_configuration() -> None:

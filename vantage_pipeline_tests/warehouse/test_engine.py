@@ -49,9 +49,9 @@ def test_the_server_looks_after_a_client_whose_machine_is_gone(database: Databas
     settings = "SELECT name, reset_val::int, source FROM pg_settings WHERE name LIKE 'tcp\\_%' ORDER BY name"
     assert database.rows(settings) == [
         ("tcp_keepalives_count", 3, "client"),
-        ("tcp_keepalives_idle", 30, "client"),
-        ("tcp_keepalives_interval", 10, "client"),
-        ("tcp_user_timeout", 60_000, "client"),
+        ("tcp_keepalives_idle", 15, "client"),
+        ("tcp_keepalives_interval", 5, "client"),
+        ("tcp_user_timeout", 30_000, "client"),
     ]
     assert database.scalar("SHOW tcp_keepalives_idle") == "0", "the embedded server's socket is a Unix one"
 
