@@ -1,17 +1,18 @@
 -- What a partial run says: one that read but some records (given ids, a limit, a period by another date, old days, a repair,
 -- what was in quarantine). It ends no failure, moves nothing that is late, and does nothing that was held back. Also: the
--- number of the attempt, and which resources are waited for.
+-- number of the attempt, how many requests were tried again, and which resources are waited for.
 
 DO $$
 DECLARE m CONSTANT text := '20251126060000_partial_runs';
 BEGIN
     PERFORM vantage_ensure_columns('vantage_sync_history', m, 'partial boolean NOT NULL DEFAULT false',
-                                   'attempt int NOT NULL DEFAULT 1');
+                                   'attempt int NOT NULL DEFAULT 1', 'retries int NOT NULL DEFAULT 0');
     PERFORM vantage_ensure_columns('vantage_sync_expectation', m, 'watched boolean NOT NULL DEFAULT true',
                                    'from_settings boolean NOT NULL DEFAULT false');
 END $$;
 COMMENT ON COLUMN vantage_sync_history.partial IS 'Whether the run read but some records, so that it says nothing of the others';
 COMMENT ON COLUMN vantage_sync_history.attempt IS '1, or more where Dagster tried the run again';
+COMMENT ON COLUMN vantage_sync_history.retries IS 'Requests of the API that were tried again';
 COMMENT ON COLUMN vantage_sync_expectation.watched IS 'Whether the system is set up; nobody waits for one that is not';
 COMMENT ON COLUMN vantage_sync_expectation.from_settings IS 'Whether expected_every is that of VANTAGE_PIPELINE_EXPECTED_HOURS';
 UPDATE vantage_sync_history SET partial = true
@@ -25,6 +26,7 @@ BEGIN
     IF NEW.run_id = said->>'run_id' THEN
         NEW.partial := coalesce((said->>'partial')::boolean, NEW.partial);
         NEW.attempt := coalesce((said->>'attempt')::int, NEW.attempt);
+        NEW.retries := coalesce((said->>'retries')::int, NEW.retries);
     END IF;
     RETURN NEW;
 END $$;

@@ -80,7 +80,7 @@ def history(name: str, *, as_json: bool) -> int:
             " (SELECT coalesce(sum(b.records), 0) FROM vantage_held_back b"
             " WHERE (b.run_id, b.resource) = (h.run_id, h.resource)) AS held_back,"
             " jsonb_array_length(errors) AS errors, coalesce(errors->0->>'code', '') AS first_error,"
-            " api_calls, duration_ms AS ms, attempt, partial,"
+            " api_calls, retries, duration_ms AS ms, nullif(attempt, 1) AS attempt, partial,"
             " triggered_by, options::text AS options, run_id FROM vantage_sync_history h WHERE resource = %s"
             " ORDER BY started_at DESC, id DESC LIMIT 20",
             resource.state,
@@ -135,7 +135,7 @@ def _probe(settings: Settings, system: str) -> str:
     from vantage_pipeline.sources.bubble import BubbleClient
     from vantage_pipeline.sources.vantage import VantageClient
 
-    patient = settings.model_copy(update={"max_attempts": 2})
+    patient = settings.model_copy(update={"max_attempts": 2, "max_attempts_of": {}})
     client = VantageClient(patient) if system == "vantage" else BubbleClient(patient)
     try:
         return client.probe()

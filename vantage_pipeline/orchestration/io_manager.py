@@ -62,6 +62,7 @@ class WarehouseIOManager(dg.IOManager):
 def _count_calls(load: Load, reading: Reading) -> None:
     stats = reading.outcome.stats
     load.report.api_calls, load.report.api_calls_by_status = stats.requests, dict(stats.by_status)
+    load.report.retries = stats.retries
 
 
 def is_cancel(error: BaseException) -> bool:

@@ -291,6 +291,34 @@ def test_an_expected_frequency_goes_with_its_setting_and_one_set_by_hand_stays(d
     assert dict(duty.database.rows(every)) == {"funds": timedelta(hours=2)}
 
 
+def test_a_success_is_told_once_where_that_is_wanted(duty: Duty) -> None:
+    duty.sync()
+    duty.look()
+    assert duty.titles == []
+    duty.settings = duty.settings.model_copy(update={"notify_success": True})
+    duty.sync(limit=5)
+    for _ in range(2):
+        duty.look()
+    assert duty.titles == ["vantage-pipeline: synced accounts"]
+    assert duty.hook.told[0][1].count("accounts: 1 records in 0.") == 2
+    assert "1 created, 0 updated, 0 deleted, 0 in quarantine" in duty.mail.told[0][1]
+
+
+def test_old_syncs_leave_the_history_where_the_settings_say_so(duty: Duty) -> None:
+    duty.sync()
+    duty.sync()
+    duty.database.execute("UPDATE vantage_sync_history SET started_at = now() - interval '40 days'")
+    count = "SELECT count(*) FROM vantage_sync_history"
+    duty.look()
+    assert duty.database.scalar(count) == 2
+    duty.settings = duty.settings.model_copy(update={"history_days": 30})
+    duty.look()
+    assert duty.database.scalar(count) == 2, "once a day is enough"
+    duty.database.execute("UPDATE vantage_last_look SET looked_at = looked_at - interval '1 day'")
+    duty.look()
+    assert duty.database.scalar(count) == 1
+
+
 def test_what_was_held_back_and_then_done_is_released(duty: Duty) -> None:
     hold_back(duty)
     duty.sync(allow_clear=["investors.email"])

@@ -261,3 +261,23 @@ def test_a_run_that_begins_closes_the_dead_and_says_nothing_of_its_own_resources
 def test_the_history_keeps_the_calls_by_status(dagster_instance: dg.DagsterInstance, embedded: Database) -> None:
     execute(dagster_instance, ACCOUNTS)
     assert embedded.rows("SELECT api_calls_by_status, api_calls FROM vantage_sync_history") == [({"200": 1}, 1)]
+
+
+def test_the_history_keeps_which_attempt_it_was_and_what_was_asked_again_as_often_as_the_system_may(
+    dagster_instance: dg.DagsterInstance,
+    embedded: Database,
+    sandbox: Sandbox,
+    use_environment: Callable[[Mapping[str, str]], Settings],
+) -> None:
+    use_environment(
+        {
+            "VANTAGE_PIPELINE_MAX_ATTEMPTS_OF": '{"vantage": 3, "bubble": 1}',
+            "VANTAGE_PIPELINE_BACKOFF_SECONDS_OF": '{"vantage": 0}',
+        }
+    )
+    sandbox.faults.add(Fault("500", match="/api/Accounts", times=2))
+    job = defs.resolve_job_def("vantage_incremental")
+    job.execute_in_process(instance=dagster_instance, asset_selection=[ACCOUNTS], tags={"dagster/retry_number": "1"})
+    execute(dagster_instance, ACCOUNTS)
+    kept = "SELECT status, attempt, retries, partial FROM vantage_sync_history ORDER BY id"
+    assert embedded.rows(kept) == [("success", 2, 2, False), ("success", 1, 0, False)]
