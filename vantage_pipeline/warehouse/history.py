@@ -29,10 +29,10 @@ def untold_successes(cursor: Cursor, states: Collection[str]) -> list[Success]:
         "WITH told AS (UPDATE vantage_sync_history SET told = true WHERE status = 'success' AND NOT told"
         " AND completed_at > now() - interval '1 day' AND resource = ANY(%s) RETURNING *)"
         " SELECT resource, run_id, partial, records_synced, records_created, records_updated, records_deleted,"
-        " records_quarantined, coalesce(duration_ms, 0) / 1000.0 FROM told ORDER BY completed_at, id",
+        " records_quarantined, (coalesce(duration_ms, 0) / 1000.0)::float8 FROM told ORDER BY completed_at, id",
         (sorted(states),),
     )
-    return [Success(*row[:-1], float(row[-1])) for row in cursor.fetchall()]
+    return [Success(*row) for row in cursor.fetchall()]
 
 
 def forget(cursor: Cursor, days: int) -> int:

@@ -3,97 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 
 from vantage_pipeline.orchestration.alerting.messages import ADVICE, label
-from vantage_pipeline.orchestration.alerting.watch import Watched, watch
+from vantage_pipeline.orchestration.alerting.watch import watch
 from vantage_pipeline.settings import Settings
 from vantage_pipeline.warehouse import alerts, locks, state
-from vantage_pipeline.warehouse.lost import close_dead
 from vantage_pipeline.warehouse.state import Run
-from vantage_pipeline_tests.alert_channels import Inbox, mail_server, webhook
 from vantage_pipeline_tests.conftest import ROOT
-from vantage_pipeline_tests.database import Database
-
-TOKEN = "recognisable-token"
-NO_ANSWER = {"code": "API_UNREACHABLE", "message": f"no answer to {TOKEN}"}
-
-
-@dataclass
-class Duty:
-    """A database, what watches it, and where the watcher's messages arrive."""
-
-    database: Database
-    settings: Settings
-    hook: Inbox
-    mail: Inbox
-    runs: int = 0
-
-    def look(self) -> Watched:
-        connection = self.database.connect()
-        try:
-            watched = watch(self.settings, connection)
-        finally:
-            connection.close()
-        assert watched is not None
-        return watched
-
-    def sync(self, *errors: dict[str, str], cancelled: bool = False, **options: Any) -> None:
-        """A sync of the accounts, through the functions that runs use."""
-        self.runs += 1
-        run = Run(f"run-{self.runs}", options=options)
-        connection = self.database.connect()
-        with connection.cursor() as cursor:
-            state.announce(cursor, run, {"status": "cancelled"} if cancelled else None)
-            state.start(cursor, "accounts")
-            if errors:
-                state.fail(cursor, "accounts", errors)
-            else:
-                state.complete(cursor, "accounts", synced=1, created=1, updated=0, watermark=None)
-        connection.commit()
-        connection.close()
-
-    def die(self) -> None:
-        """A sync whose process is gone, found by whoever looks for its lock."""
-        connection = self.database.connect()
-        with connection.cursor() as cursor:
-            state.announce(cursor, Run("dead"))
-            state.start(cursor, "accounts")
-        connection.commit()
-        assert close_dead(connection) == ["accounts"]
-        connection.close()
-
-    def past(self, seconds: float, **changes: str) -> None:
-        """As if the last sync had begun so long ago, with other changes of the state row."""
-        self.database.execute(
-            "UPDATE vantage_sync_state SET started_at = now() - make_interval(secs => %s), last_sync_status = %s,"
-            " completed_at = CASE WHEN %s = 'running' THEN NULL ELSE now() END, last_sync_time = now() - %s::interval"
-            " WHERE resource = 'accounts'",
-            (seconds, changes.get("status", "success"), changes.get("status"), changes.get("synced", "1 minute")),
-        )
-
-    @property
-    def titles(self) -> list[str]:
-        """What was told; both channels were told the same."""
-        assert [title for title, _ in self.hook.told] == [title for title, _ in self.mail.told]
-        return [title for title, _ in self.hook.told]
-
-
-@pytest.fixture
-def duty(database: Database, make_settings: Callable[..., Settings]) -> Iterator[Duty]:
-    with webhook() as hook, mail_server() as mail:
-        settings = make_settings(
-            VANTAGE_API_BASE_URL="http://127.0.0.1:9",
-            VANTAGE_AUTH_TOKEN=TOKEN,
-            ALERT_URLS=f"{hook.url} {mail.url}",
-            ui_url="http://127.0.0.1:3000",
-        )
-        yield Duty(database, settings, hook, mail)
+from vantage_pipeline_tests.duty import NO_ANSWER, TOKEN, Duty
 
 
 def slower(duty: Duty) -> None:
@@ -277,46 +197,6 @@ def test_an_expected_frequency_of_its_own(duty: Duty) -> None:
     duty.past(1, synced="7 hours")
     duty.look()
     assert duty.titles == ["vantage-pipeline: accounts stale"]
-
-
-def test_an_expected_frequency_goes_with_its_setting_and_one_set_by_hand_stays(duty: Duty) -> None:
-    every = "SELECT resource, expected_every FROM vantage_sync_expectation WHERE expected_every <> '24 hours'"
-    duty.database.execute("UPDATE vantage_sync_expectation SET expected_every = '2 hours' WHERE resource = 'funds'")
-    plain = duty.settings
-    duty.settings = plain.model_copy(update={"expected_hours": {"accounts": 6.0}})
-    duty.look()
-    assert dict(duty.database.rows(every)) == {"funds": timedelta(hours=2), "accounts": timedelta(hours=6)}
-    duty.settings = plain
-    duty.look()
-    assert dict(duty.database.rows(every)) == {"funds": timedelta(hours=2)}
-
-
-def test_a_success_is_told_once_where_that_is_wanted(duty: Duty) -> None:
-    duty.sync()
-    duty.look()
-    assert duty.titles == []
-    duty.settings = duty.settings.model_copy(update={"notify_success": True})
-    duty.sync(limit=5)
-    for _ in range(2):
-        duty.look()
-    assert duty.titles == ["vantage-pipeline: synced accounts"]
-    assert duty.hook.told[0][1].count("accounts: 1 records in 0.") == 2
-    assert "1 created, 0 updated, 0 deleted, 0 in quarantine" in duty.mail.told[0][1]
-
-
-def test_old_syncs_leave_the_history_where_the_settings_say_so(duty: Duty) -> None:
-    duty.sync()
-    duty.sync()
-    duty.database.execute("UPDATE vantage_sync_history SET started_at = now() - interval '40 days'")
-    count = "SELECT count(*) FROM vantage_sync_history"
-    duty.look()
-    assert duty.database.scalar(count) == 2
-    duty.settings = duty.settings.model_copy(update={"history_days": 30})
-    duty.look()
-    assert duty.database.scalar(count) == 2, "once a day is enough"
-    duty.database.execute("UPDATE vantage_last_look SET looked_at = looked_at - interval '1 day'")
-    duty.look()
-    assert duty.database.scalar(count) == 1
 
 
 def test_what_was_held_back_and_then_done_is_released(duty: Duty) -> None:

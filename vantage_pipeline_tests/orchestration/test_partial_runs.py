@@ -134,6 +134,27 @@ def test_what_was_put_off_is_taken_up_though_an_invoice_was_synced_since(synced:
     connection.close()
 
 
+def test_how_long_a_sync_takes_is_told_by_whole_ones(synced: Pipeline) -> None:
+    synced.database.execute(
+        "INSERT INTO vantage_sync_history (run_id, resource, status, partial, started_at, completed_at, duration_ms)"
+        " SELECT n::text, 'bubble_invoice', 'success', n > 6, now() - n * interval '1 hour', now() - n * interval '1 hour',"
+        " CASE WHEN n > 6 THEN 10 ELSE 60000 END FROM generate_series(1, 20) n"
+    )
+    assert synced.database.scalar("SELECT vantage_usual_duration('bubble_invoice')") == 60_000
+    synced.sync(INVOICE)
+    synced.database.execute(
+        "UPDATE vantage_sync_history SET duration_ms = 400000 WHERE resource = 'bubble_invoice' AND run_id = %s",
+        (synced.run_id,),
+    )
+    synced.database.execute("UPDATE vantage_sync_state SET started_at = completed_at - interval '400 s'")
+    slow = {"slow", "slower_than_usual"}
+    told = "SELECT condition, run_id FROM sync_conditions WHERE resource = 'bubble_invoice'"
+    before = synced.database.rows(told)
+    assert dict(before) == dict.fromkeys(slow, synced.run_id)
+    synced.sync(INVOICE, limit=5)
+    assert synced.database.rows(told) == before
+
+
 def test_what_is_derived_is_whole_whenever_it_is_derived(pipeline: Pipeline) -> None:
     pipeline.sync("bubble/links")
     assert pipeline.database.rows("SELECT partial FROM vantage_sync_history") == [(False,)]
