@@ -91,7 +91,8 @@ class Pipeline:
         self._runs += 1
         self.reading = reading
         load = Load(
-            self.connect, resource, Run(self.run_id, reading.partition_key, partial=chosen.partial),
+            self.connect, resource,
+            Run(self.run_id, reading.partition_key, options=chosen.given(), partial=chosen.partial),
             options or LoadOptions(dry_run=chosen.dry_run, allow_clearing=frozenset(chosen.allow_clear)),
         )  # fmt: skip
         self.load = load

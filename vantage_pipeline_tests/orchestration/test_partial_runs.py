@@ -115,6 +115,8 @@ def test_what_was_held_back_is_not_done_by_a_part_of_everything(synced: Pipeline
     synced.sync(INVOICE, full=True, limit=5, allow_clear=["invoice.amount"])
 
     assert conditions(synced) == {"held_back"}
+    synced.sync(INVOICE, full=True)
+    assert conditions(synced) == set()
 
 
 def test_what_was_put_off_is_taken_up_though_an_invoice_was_synced_since(synced: Pipeline) -> None:
