@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from vantage_pipeline.cli.replay import replay
 from vantage_pipeline.errors import PipelineError
 from vantage_pipeline.orchestration.throttled import put_off
 from vantage_pipeline.sandbox import Fault
+from vantage_pipeline.settings import Settings
 from vantage_pipeline.warehouse import state
 from vantage_pipeline.warehouse.state import Run
 from vantage_pipeline_tests.pipeline import Pipeline
@@ -134,6 +137,24 @@ def test_what_was_put_off_is_taken_up_though_an_invoice_was_synced_since(synced:
     synced.sync(INVOICE)
     assert put_off(connection, later) == []
     connection.close()
+
+
+def test_a_replay_of_the_quarantine_is_partial_and_one_that_fails_is_recorded(
+    pipeline: Pipeline, make_settings: Callable[..., Settings]
+) -> None:
+    settings, database = make_settings(DATABASE_URL=pipeline.database.url), pipeline.database
+    database.execute(
+        "INSERT INTO vantage_quarantine (resource, table_name, record_key, code, field, message, record, run_id)"
+        " VALUES ('accounts', 'investors', 'k', 'C', 'f', 'm', %s, 'r')",
+        (json.dumps(pipeline.sandbox.vantage.records["accounts"][0], default=str),),
+    )
+    database.execute("ALTER TABLE investors RENAME TO elsewhere")
+    with pytest.raises(PipelineError):
+        replay(settings, [])
+    database.execute("ALTER TABLE elsewhere RENAME TO investors")
+    assert replay(settings, []) == [("accounts", "investors", 1, 0)]
+    told = "SELECT status, partial FROM vantage_sync_history ORDER BY id"
+    assert database.rows(told) == [("failed", True), ("success", True)]
 
 
 def test_how_long_a_sync_takes_is_told_by_whole_ones(synced: Pipeline) -> None:

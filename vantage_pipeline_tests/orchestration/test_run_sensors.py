@@ -159,6 +159,8 @@ def test_a_scheduled_run_that_failed_before_its_first_step(
         given = {"mode": "full", "limit": 5} if name == "bubble_invoice" else {}
         assert kept == (given if options is None else options)
     assert embedded.scalar("SELECT count(*) FROM vantage_sync_state WHERE last_sync_status = 'failed'") == len(told)
+    partial = embedded.rows("SELECT resource FROM vantage_sync_history WHERE partial")
+    assert partial == ([("bubble_invoice",)] if config else [])
 
 
 def test_a_dry_scheduled_run_and_a_run_of_no_sync_are_no_failures_of_syncs(
