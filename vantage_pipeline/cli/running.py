@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import dagster as dg
+import typer
 
 from vantage_pipeline import catalog
 from vantage_pipeline.catalog.model import Resource
@@ -92,6 +93,7 @@ def run(
                     raise_on_error=False,
                 )
             if _interrupted(result):
+                typer.echo("interrupted: the next sync reads what this one did not", err=True)
                 raise KeyboardInterrupt
             for resource in left:
                 outcome = _outcome(resource, result)
