@@ -81,7 +81,13 @@ class Settings(BaseSettings):
     read_timeout: float = Field(60, gt=0, description="seconds without a byte")
     response_timeout: float = Field(300, gt=0, description="seconds for one whole response")
     max_attempts: int = Field(6, ge=1, description="tries of one request")
+    max_attempts_of: dict[System, Annotated[int, Field(ge=1)]] = Field(
+        default_factory=dict, description="tries of one request, by system, where not max_attempts; as JSON"
+    )
     backoff_seconds: float = Field(0.5, ge=0, description="first pause between tries; doubles, with jitter")
+    backoff_seconds_of: dict[System, Annotated[float, Field(ge=0)]] = Field(
+        default_factory=dict, description="first pause, by system, where not backoff_seconds; as JSON"
+    )
     patience_seconds: float = Field(120, ge=0, description="longest Retry-After that is waited for")
     max_response_bytes: int = Field(64 * 2**20, gt=0)
     max_record_bytes: int = Field(8 * 2**20, gt=0)
@@ -104,6 +110,10 @@ class Settings(BaseSettings):
     expected_hours: dict[str, float] = Field(
         default_factory=dict, description="hours between syncs, by resource, where not a day; as JSON"
     )
+    history_days: int | None = Field(
+        None, ge=30, description="days after which syncs leave the history; unset: they never do"
+    )
+    notify_success: bool = Field(False, description="tell the channels of ALERT_URLS of each sync that succeeded")
     schedule_cron: str = Field("0 0 * * *", description="the daily sync, in UTC")
     verify_cron: str = Field("0 3 * * 0", description="the weekly verification against the sources, in UTC")
     change_history: Annotated[bool | tuple[str, ...], NoDecode] = Field(

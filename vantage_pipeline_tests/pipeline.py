@@ -94,7 +94,8 @@ class Pipeline:
         self._runs += 1
         self.reading = reading
         load = Load(
-            self.connect, resource, Run(self.run_id, reading.partition_key),
+            self.connect, resource,
+            Run(self.run_id, reading.partition_key, options=chosen.given(), partial=chosen.partial),
             options or LoadOptions(dry_run=chosen.dry_run, allow_clearing=frozenset(chosen.allow_clear)),
             rehearsal,
         )  # fmt: skip

@@ -17,6 +17,9 @@ from vantage_pipeline.errors import PipelineError, UsageError
 from vantage_pipeline.settings import Settings, load_settings
 from vantage_pipeline.warehouse import engine, migrations
 
+_ONLY_JSON = frozenset(("unchanged", "api_calls", "errors"))
+"""Columns of the history for which a terminal has no room. Those that are empty in all rows are left out too."""
+
 
 @contextmanager
 def _open(settings: Settings) -> Iterator[Connection]:
@@ -73,11 +76,20 @@ def history(name: str, *, as_json: bool) -> int:
             "SELECT to_char(started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') AS started, status,"
             " partition_key AS days,"
             " records_synced AS synced, records_created AS created, records_updated AS updated,"
-            " records_unchanged AS unchanged, records_quarantined AS quarantined, api_calls, duration_ms AS ms,"
-            " triggered_by, options::text AS options, run_id FROM vantage_sync_history WHERE resource = %s"
+            " records_unchanged AS unchanged, records_deleted AS deleted, records_quarantined AS quarantined,"
+            " (SELECT coalesce(sum(b.records), 0) FROM vantage_held_back b"
+            " WHERE (b.run_id, b.resource) = (h.run_id, h.resource)) AS held_back,"
+            " jsonb_array_length(errors) AS errors, coalesce(errors->0->>'code', '') AS first_error,"
+            " api_calls, retries, duration_ms AS ms, nullif(attempt, 1) AS attempt, partial,"
+            " triggered_by, options::text AS options, run_id FROM vantage_sync_history h WHERE resource = %s"
             " ORDER BY started_at DESC, id DESC LIMIT 20",
             resource.state,
         )
+    if not as_json:
+        shown = [
+            index for index, name in enumerate(names) if name not in _ONLY_JSON and any(row[index] for row in rows)
+        ]
+        names, rows = [names[index] for index in shown], [[row[index] for index in shown] for row in rows]
     _print(f"History of {resource.asset}", names, rows, as_json=as_json)
     return 0
 
@@ -123,7 +135,7 @@ def _probe(settings: Settings, system: str) -> str:
     from vantage_pipeline.sources.bubble import BubbleClient
     from vantage_pipeline.sources.vantage import VantageClient
 
-    patient = settings.model_copy(update={"max_attempts": 2})
+    patient = settings.model_copy(update={"max_attempts": 2, "max_attempts_of": {}})
     client = VantageClient(patient) if system == "vantage" else BubbleClient(patient)
     try:
         return client.probe()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from uuid import uuid4
 
 from vantage_pipeline import catalog
+from vantage_pipeline.orchestration.io_manager import as_error, is_cancel
 from vantage_pipeline.orchestration.pump import Mappers
 from vantage_pipeline.records.decode import decode
 from vantage_pipeline.records.model import Page
@@ -34,13 +35,17 @@ def replay(settings: Settings, entries: Sequence[int]) -> list[tuple[str, str, i
     done = []
     for state, table, texts in groups:
         resource = catalog.by_state(state)
-        run = Run(f"replay-{uuid4()}", triggered_by="quarantine replay")
+        run = Run(f"replay-{uuid4()}", triggered_by="quarantine replay", partial=True)
         options = LoadOptions(max_rejected_share=1.0)
         load = Load(lambda: engine.connect(url), resource, run, options)
-        load.begin()
-        decoded = [decode(text.encode(), where=f"{state} in quarantine") for text in texts]
-        page = Page(catalog.table(table), [d.value for d in decoded], all(d.clean for d in decoded))
-        load.write(Mappers(load, settings).rows(page), position={"replay": len(texts)})
-        report = load.finish(watermark=None)
+        try:
+            load.begin()
+            decoded = [decode(text.encode(), where=f"{state} in quarantine") for text in texts]
+            page = Page(catalog.table(table), [d.value for d in decoded], all(d.clean for d in decoded))
+            load.write(Mappers(load, settings).rows(page), position={"replay": len(texts)})
+            report = load.finish(watermark=None)
+        except BaseException as error:
+            load.fail([as_error(error, settings)], cancelled=is_cancel(error))
+            raise
         done.append((state, table, report.fetched - report.quarantined, report.quarantined))
     return done

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import dagster as dg
+import typer
 
 from vantage_pipeline import catalog
 from vantage_pipeline.catalog.model import Resource
@@ -71,6 +72,9 @@ def run(
     What Dagster skips because something before it failed is run after all: order spares work, but no resource
     needs another's success. Resources in `whole` are read whole whatever `config` says. Dry runs with the same
     `warehouse` see each other; without it, those of this call do.
+
+    Raises:
+        KeyboardInterrupt: the run was interrupted; what comes after it is not begun.
     """
     if warehouse is None:
         with closing(WarehouseIOManager()) as own:
@@ -94,6 +98,9 @@ def run(
                     tags={TRIGGER_TAG: f"command line: {user()}", **(tags or {})},
                     raise_on_error=False,
                 )
+            if _interrupted(result):
+                typer.echo("interrupted: the next sync reads what this one did not", err=True)
+                raise KeyboardInterrupt
             for resource in left:
                 outcome = _outcome(resource, result)
                 if outcome is not None:
@@ -102,6 +109,13 @@ def run(
                 raise PipelineError("Dagster ran none of the assets; see the run in the UI")
             left = [resource for resource in left if resource.state not in done]
     return [done[resource.state] for resource in resources]
+
+
+def _interrupted(result: dg.ExecuteInProcessResult) -> bool:
+    """Whether the run was ended by Ctrl-C, which Dagster takes for the failure of a step."""
+    name = dg.DagsterExecutionInterruptedError.__name__
+    failures = (event.step_failure_data.error for event in result.all_events if event.is_step_failure)
+    return any(error is not None and error.cls_name == name for error in failures)
 
 
 def _configured(resources: Sequence[Resource], config: SyncConfig, whole: Collection[Resource]) -> dict[str, Any]:

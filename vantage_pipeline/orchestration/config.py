@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
+from typing import Any
 
 import dagster as dg
 from pydantic import Field
@@ -50,3 +51,12 @@ class SyncConfig(dg.Config):
         default=None,
         description="write all differences of a dry run to this file (.csv or .json), begun anew by each run",
     )
+
+    @property
+    def partial(self) -> bool:
+        """Whether these options read but some records, so that the sync says nothing of the others."""
+        return bool(self.limit is not None or self.ids or self.by is not By.MODIFIED or self.from_date or self.to_date)
+
+    def given(self) -> dict[str, Any]:
+        """The options that are not the defaults, for the history."""
+        return self.model_dump(mode="json", exclude_defaults=True)

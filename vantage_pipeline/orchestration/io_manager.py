@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import dagster as dg
+from dagster._core.storage.tags import RETRY_NUMBER_TAG
 
 from vantage_pipeline.errors import PipelineError, SourceThrottled
 from vantage_pipeline.orchestration.differences import DifferenceFiles
@@ -66,7 +67,7 @@ class WarehouseIOManager(dg.IOManager):
             report = load.finish(watermark=watermark)
         except BaseException as error:
             _count_calls(load, reading)
-            load.fail([as_error(error, settings)])
+            load.fail([as_error(error, settings)], cancelled=is_cancel(error))
             raise
         finally:
             if file is not None:
@@ -92,12 +93,18 @@ def warehouse_io_manager(_context: dg.InitResourceContext) -> Iterator[Warehouse
 def _count_calls(load: Load, reading: Reading) -> None:
     stats = reading.outcome.stats
     load.report.api_calls, load.report.api_calls_by_status = stats.requests, dict(stats.by_status)
+    load.report.retries = stats.retries
+
+
+def is_cancel(error: BaseException) -> bool:
+    """Whether somebody ended the run: in the UI, by a signal, or by Ctrl-C on the command line."""
+    return isinstance(error, (dg.DagsterExecutionInterruptedError, KeyboardInterrupt))
 
 
 def as_error(error: BaseException, settings: Settings) -> dict[str, Any]:
     """An exception in the form in which the state lists it. Secrets are masked."""
     code = error.code if isinstance(error, PipelineError) else type(error).__name__
-    if isinstance(error, (dg.DagsterExecutionInterruptedError, KeyboardInterrupt)):
+    if is_cancel(error):
         code, message = "CANCELLED", "the run was cancelled"
     else:
         message = str(error) or type(error).__name__
@@ -119,8 +126,15 @@ def _run_of(context: dg.OutputContext, reading: Reading) -> Run:
         run_id=context.run_id,
         partition_key=reading.partition_key,
         triggered_by=trigger_of(step.run_tags),
-        options=reading.config.model_dump(mode="json", exclude_defaults=True),
+        options=reading.config.given(),
+        partial=reading.config.partial,
+        attempt=attempt_of(step.run_tags),
     )
+
+
+def attempt_of(tags: Mapping[str, str]) -> int:
+    """1 for a run that was asked for, more for those with which Dagster tries it again."""
+    return int(tags.get(RETRY_NUMBER_TAG, "0")) + 1
 
 
 def trigger_of(tags: Mapping[str, str]) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from typing import Any
 
 import dagster as dg
+from dagster._core.definitions.assets.job.asset_job import is_reserved_asset_job_name
 
-from vantage_pipeline.catalog import BUBBLE_RESOURCES, VANTAGE_RESOURCES, by_state
+from vantage_pipeline.catalog import BUBBLE_RESOURCES, RESOURCES, VANTAGE_RESOURCES, by_state
 from vantage_pipeline.catalog.model import Resource
 from vantage_pipeline.orchestration.checks import HEALTHY
 from vantage_pipeline.orchestration.config import Mode, SyncConfig
@@ -53,6 +54,7 @@ def _job(name: str, resources: Iterable[Resource], config: SyncConfig, descripti
 
 
 _INCREMENTAL, _FULL = SyncConfig(), SyncConfig(mode=Mode.FULL)
+_INVOICES = (by_state("bubble_invoice"), by_state("bubble_links"))
 
 VANTAGE_INCREMENTAL = _job(
     "vantage_incremental", VANTAGE_RESOURCES, _INCREMENTAL, "What changed in Vantage since each watermark."
@@ -68,7 +70,7 @@ BUBBLE_FULL = _job(
 )
 SYNC_INVOICE = _job(
     "sync_invoice",
-    [by_state("bubble_invoice"), by_state("bubble_links")],
+    _INVOICES,
     _INCREMENTAL,
     "Given invoices now, with everything they link to: put their ids into ops.bubble__invoice.config.ids.",
 )
@@ -77,5 +79,24 @@ VERIFICATION = dg.define_asset_job(
     selection=dg.AssetSelection.assets(*(verification_key(system) for system in ("vantage", "bubble"))),
     description="Everything in both systems against the tables; nothing is written unless a config's repair is set.",
 )
+
+_SYNCED: Mapping[str, Sequence[Resource]] = {
+    VANTAGE_INCREMENTAL.name: VANTAGE_RESOURCES,
+    VANTAGE_FULL.name: VANTAGE_RESOURCES,
+    BUBBLE_DAILY.name: BUBBLE_RESOURCES,
+    BUBBLE_FULL.name: BUBBLE_RESOURCES,
+    SYNC_INVOICE.name: _INVOICES,
+}
+
+
+def resources_of(job: str) -> Sequence[Resource]:
+    """The resources that a job syncs when nothing is selected; Dagster's own job of assets syncs all."""
+    return RESOURCES if is_reserved_asset_job_name(job) else _SYNCED.get(job, ())
+
+
+def default_config(job: str) -> SyncConfig:
+    """The options of a job's run that is given none."""
+    return _FULL if job in (VANTAGE_FULL.name, BUBBLE_FULL.name) else _INCREMENTAL
+
 
 JOBS = [VANTAGE_INCREMENTAL, VANTAGE_FULL, BUBBLE_DAILY, BUBBLE_FULL, SYNC_INVOICE, VERIFICATION]

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from vantage_pipeline.catalog.model import Dataset, Resource
 from vantage_pipeline.orchestration.config import SyncConfig
-from vantage_pipeline.orchestration.io_manager import as_error
+from vantage_pipeline.orchestration.io_manager import as_error, is_cancel
 from vantage_pipeline.orchestration.pump import Mappers
 from vantage_pipeline.orchestration.reading import DerivedReading
 from vantage_pipeline.records.model import RowBatch
@@ -106,13 +106,14 @@ def _loaded(
     settings: Settings, resource: Resource, run: Run, options: LoadOptions, work: Callable[[Load], None]
 ) -> Repaired:
     url = engine.database_url(settings)
-    load = Load(lambda: engine.connect(url), resource, replace(run, options={**run.options, "repair": True}), options)
+    repairing = replace(run, options={**run.options, "repair": True}, partial=True)
+    load = Load(lambda: engine.connect(url), resource, repairing, options)
     try:
         load.begin()
         work(load)
         report = load.finish(watermark=None)
     except BaseException as error:
-        load.fail([as_error(error, settings)])
+        load.fail([as_error(error, settings)], cancelled=is_cancel(error))
         raise
     return Repaired(
         resource.asset,

@@ -13,8 +13,12 @@ from psycopg2.extensions import connection as Connection
 
 from vantage_pipeline.catalog import RESOURCES
 from vantage_pipeline.catalog.model import Resource
+from vantage_pipeline.orchestration import jobs
+from vantage_pipeline.orchestration.config import SyncConfig
+from vantage_pipeline.orchestration.io_manager import attempt_of, trigger_of
 from vantage_pipeline.orchestration.jobs import asset_key, op_name
 from vantage_pipeline.warehouse.lost import Ended, close_dead, close_run, settle_run
+from vantage_pipeline.warehouse.state import Run
 
 
 def record_started(connection: Connection, _instance: dg.DagsterInstance, _run: dg.DagsterRun) -> list[str]:
@@ -36,6 +40,7 @@ def record_failed(connection: Connection, instance: dg.DagsterInstance, run: dg.
         connection,
         run.run_id,
         selected=resources_of(run),
+        known=_known(run),
         created=_created(instance, run),
         code="RUN_FAILED",
         message="the run failed or was killed; see it in the UI",
@@ -48,6 +53,7 @@ def record_cancelled(connection: Connection, instance: dg.DagsterInstance, run: 
         connection,
         run.run_id,
         selected=resources_of(run),
+        known=_known(run),
         created=_created(instance, run),
         code="CANCELLED",
         message="the run was cancelled",
@@ -56,22 +62,49 @@ def record_cancelled(connection: Connection, instance: dg.DagsterInstance, run: 
 
 
 def resources_of(run: dg.DagsterRun) -> list[str]:
-    """State names of the resources that a run was to sync. A dry run syncs none."""
-    steps = set(run.step_keys_to_execute or ())
-    chosen = run.asset_selection
-    return [
-        resource.state
-        for resource in RESOURCES
-        if ((chosen is not None and asset_key(resource) in chosen) or op_name(resource) in steps)
-        and not _is_dry(run, resource)
-    ]
+    """State names of the resources that a run was to sync: without a selection, all of its job; for a dry run, none."""
+    return [resource.state for resource in _selected(run) if not _options(run, resource).get("dry_run")]
 
 
-def _is_dry(run: dg.DagsterRun, resource: Resource) -> bool:
+def _selected(run: dg.DagsterRun) -> list[Resource]:
+    if run.step_keys_to_execute is None and run.asset_selection is None:
+        return list(jobs.resources_of(run.job_name))
+    steps, chosen = run.step_keys_to_execute or (), run.asset_selection or ()
+    return [resource for resource in RESOURCES if op_name(resource) in steps or asset_key(resource) in chosen]
+
+
+def _known(run: dg.DagsterRun) -> dict[str, Run]:
+    """The run as its syncs would have told of it, by state name: who asked for it, and with which options."""
+    who = trigger_of(run.tags)
+    found = {}
+    for resource in _selected(run):
+        config = _config(run, resource)
+        options = config.given() if config else _options(run, resource)
+        found[resource.state] = Run(
+            run.run_id,
+            triggered_by=who,
+            options=options,
+            partial=config is not None and config.partial,
+            attempt=attempt_of(run.tags),
+        )
+    return found
+
+
+def _config(run: dg.DagsterRun, resource: Resource) -> SyncConfig | None:
+    """None where the run failed for options that are none."""
+    if not run.run_config:
+        return jobs.default_config(run.job_name)
+    try:
+        return SyncConfig(**_options(run, resource))
+    except ValueError:
+        return None
+
+
+def _options(run: dg.DagsterRun, resource: Resource) -> dict[str, Any]:
     config: Any = run.run_config
-    for name in ("ops", op_name(resource), "config", "dry_run"):
+    for name in ("ops", op_name(resource), "config"):
         config = config.get(name) if isinstance(config, dict) else None
-    return bool(config)
+    return config if isinstance(config, dict) else {}
 
 
 def _created(instance: dg.DagsterInstance, run: dg.DagsterRun) -> datetime:

@@ -7,7 +7,6 @@ from datetime import UTC, timedelta
 import dagster as dg
 
 from vantage_pipeline.catalog import BUBBLE_RESOURCES
-from vantage_pipeline.errors import PipelineError
 from vantage_pipeline.orchestration.catchup import all_days, days_due
 from vantage_pipeline.orchestration.config import Mode, SyncConfig
 from vantage_pipeline.orchestration.jobs import (
@@ -51,10 +50,8 @@ def build_schedules() -> list[dg.ScheduleDefinition]:
         if "bubble" not in settings.configured_systems:
             return dg.SkipReason("BUBBLE_API_BASE_URL is not set")
         yesterday = (context.scheduled_execution_time.astimezone(UTC) - timedelta(days=1)).date()
-        try:
-            due = days_due(settings, BUBBLE_RESOURCES, last=yesterday)
-        except PipelineError as error:
-            return dg.SkipReason(f"the database did not answer: {error}")
+        # where the database does not answer the tick fails: it is tried again, which one that is skipped is not
+        due = days_due(settings, BUBBLE_RESOURCES, last=yesterday)
         run_key = context.scheduled_execution_time.isoformat()
         if due is None:
             everything = run_config(BUBBLE_RESOURCES, SyncConfig(mode=Mode.FULL))

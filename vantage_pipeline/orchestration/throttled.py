@@ -23,12 +23,15 @@ _JOBS = {"vantage": VANTAGE_INCREMENTAL, "bubble": BUBBLE_DAILY}
 _LAST_RUNS = """
 SELECT resource, run_id, errors->0->>'retry_at' FROM (
     SELECT DISTINCT ON (resource) resource, run_id, status, errors FROM vantage_sync_history
-    WHERE started_at > now() - interval '7 days' AND errors->0->>'code' IS DISTINCT FROM 'SYNC_ALREADY_RUNNING'
+    WHERE started_at > now() - interval '7 days'
+      AND (NOT partial OR errors->0->>'code' = %(code)s)
+      AND errors->0->>'code' IS DISTINCT FROM 'SYNC_ALREADY_RUNNING'
     ORDER BY resource, started_at DESC, id DESC
 ) last
-WHERE status = 'failed' AND errors->0->>'code' = %s AND (errors->0->>'retry_at')::timestamptz <= %s
+WHERE status = 'failed' AND errors->0->>'code' = %(code)s AND (errors->0->>'retry_at')::timestamptz <= %(now)s
 ORDER BY resource
 """
+"""A partial run since then, such as that of one invoice, has not read what was put off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,7 @@ class PutOff:
 def put_off(connection: Connection, now: datetime) -> list[PutOff]:
     """The resources that were told to wait until `now` or earlier, and have not been synced since."""
     with connection.cursor() as cursor:
-        cursor.execute(_LAST_RUNS, (SourceThrottled.code, now))
+        cursor.execute(_LAST_RUNS, {"code": SourceThrottled.code, "now": now})
         found = [PutOff(by_state(state), run_id) for state, run_id, _ in cursor.fetchall()]
     connection.rollback()
     return found

@@ -33,7 +33,7 @@ from vantage_pipeline.errors import (
     SourceUnreachable,
 )
 from vantage_pipeline.records.decode import Decoded, decode
-from vantage_pipeline.settings import Settings
+from vantage_pipeline.settings import Settings, System
 from vantage_pipeline.sources.budget import RequestBudget
 from vantage_pipeline.sources.deadline import BoundedAdapter
 
@@ -83,7 +83,7 @@ class Answer:
 class Policy:
     """How one API differs from another: its name, its headers, and how it words a refusal."""
 
-    system: str
+    system: System
     base_url: str
     headers: Mapping[str, str] = field(repr=False)
     refusal_hint: str = ""
@@ -107,6 +107,8 @@ class ApiSession:
         self.policy = policy
         self.stats = SourceStats()
         self._settings = settings
+        self._attempts = settings.max_attempts_of.get(policy.system, settings.max_attempts)
+        self._backoff = settings.backoff_seconds_of.get(policy.system, settings.backoff_seconds)
         self._budget = budget
         self._lock = threading.Lock()
         self._closing = threading.Event()
@@ -277,7 +279,7 @@ class ApiSession:
         return f"{self.policy.system}: {what} from {self.policy.base_url}"
 
     def _pause(self, state: RetryCallState) -> float:
-        backoff = min(_MAX_PAUSE, self._settings.backoff_seconds * 2 ** (state.attempt_number - 1))
+        backoff = min(_MAX_PAUSE, self._backoff * 2 ** (state.attempt_number - 1))
         jittered: float = backoff * random.uniform(0.5, 1.0)
         failure = state.outcome.exception() if state.outcome else None
         after = failure.retry_after if isinstance(failure, _Transient) else None
@@ -288,7 +290,7 @@ class ApiSession:
         throttled = isinstance(failure, _Transient) and isinstance(failure.final, SourceThrottled)
         if throttled and failure is not None and isinstance(failure, _Transient) and failure.retry_after:
             return time.monotonic() - started + failure.retry_after > self._settings.patience_seconds
-        return state.attempt_number >= self._settings.max_attempts
+        return state.attempt_number >= self._attempts
 
     def _sleep(self, seconds: float) -> None:
         self._closing.wait(seconds)

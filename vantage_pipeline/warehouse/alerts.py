@@ -23,7 +23,8 @@ _ERRORS_KEPT = 3
 _KEPT_DAYS = 30
 """Messages older than this are forgotten, delivered or not."""
 
-Edge = Literal["began", "ended"]
+Edge = Literal["began", "ended", "done"]
+"""What a message is about: conditions that began or ended, or syncs that are done."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,7 +12,8 @@ from psycopg2.extensions import cursor as Cursor
 
 from vantage_pipeline import catalog
 
-_BY_HAND = "manual-"
+_UNKNOWN_TO_DAGSTER = ("manual-", "verify-", "replay-")
+"""What the ids of runs begin with that Dagster has no page for: by hand in SQL, and repairs from the command line."""
 _ABOUT_A_RUN = frozenset(
     ("failed", "cancelled", "lost", "failing_repeatedly", "stuck", "slow", "slower_than_usual", "held_back")
 )
@@ -38,6 +39,16 @@ class Condition:
         return self.kind, self.resource
 
 
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """How often a resource is to sync, whether a setting names it, and whether anybody waits for its system."""
+
+    resource: str
+    every: timedelta
+    named: bool
+    watched: bool
+
+
 def of_resources(connection: Connection, states: Collection[str]) -> list[Condition]:
     """The conditions of the resources with these state names."""
     with connection.cursor() as cursor:
@@ -61,15 +72,24 @@ def of_resources(connection: Connection, states: Collection[str]) -> list[Condit
     ]
 
 
-def expect(cursor: Cursor, every: Mapping[str, timedelta]) -> None:
-    """Put the settings' expected frequencies, by state name, where the views read them."""
-    for resource, interval in every.items():
-        cursor.execute(
-            "INSERT INTO vantage_sync_expectation AS e (resource, expected_every) VALUES (%s, %s)"
-            " ON CONFLICT (resource) DO UPDATE SET expected_every = excluded.expected_every, updated_at = now()"
-            " WHERE e.expected_every <> excluded.expected_every",
-            (resource, interval),
-        )
+def expect(cursor: Cursor, expected: Iterable[Expectation]) -> None:
+    """Put what the settings say where the views read it. A frequency that no setting ever named is left as it is."""
+    listed = list(expected)
+    cursor.execute(
+        "INSERT INTO vantage_sync_expectation AS e (resource, expected_every, from_settings, watched)"
+        " SELECT * FROM unnest(%s::text[], %s::interval[], %s::boolean[], %s::boolean[])"
+        " ON CONFLICT (resource) DO UPDATE SET from_settings = excluded.from_settings, watched = excluded.watched,"
+        " updated_at = now(), expected_every = CASE WHEN excluded.from_settings OR e.from_settings"
+        " THEN excluded.expected_every ELSE e.expected_every END"
+        " WHERE (e.from_settings, e.watched) <> (excluded.from_settings, excluded.watched)"
+        " OR (excluded.from_settings AND e.expected_every <> excluded.expected_every)",
+        (
+            [item.resource for item in listed],
+            [item.every for item in listed],
+            [item.named for item in listed],
+            [item.watched for item in listed],
+        ),
+    )
 
 
 def release_held_back(cursor: Cursor) -> None:
@@ -81,6 +101,6 @@ def release_held_back(cursor: Cursor) -> None:
 
 
 def _link(kind: str, state: str, run_id: str | None) -> str:
-    if kind in _ABOUT_A_RUN and run_id and not run_id.startswith(_BY_HAND):
+    if kind in _ABOUT_A_RUN and run_id and not run_id.startswith(_UNKNOWN_TO_DAGSTER):
         return f"/runs/{run_id}"
     return f"/assets/{catalog.by_state(state).asset}"

@@ -80,8 +80,8 @@ def investments(cursor: Cursor) -> MergeCounts:
     """
     cursor.execute(_INVESTMENTS)
     row = cursor.fetchone() or (0, 0, 0, 0)
-    created, updated, all_positions, _gone = row
-    return MergeCounts(created, updated, all_positions - created - updated)
+    created, updated, all_positions, gone = row
+    return MergeCounts(created, updated, all_positions - created - updated, deleted=gone)
 
 
 DERIVATIONS: dict[str, Callable[[Cursor], MergeCounts]] = {

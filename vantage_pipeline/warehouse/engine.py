@@ -20,6 +20,9 @@ SESSION = (
     " -c random_page_cost=1.1"
     # only staged batches are analysed: their size is what matters
     " -c default_statistics_target=10"
+    # a client whose machine is gone says no goodbye: the server ends its session, and with it the lock of the resource,
+    # within half a minute, where it would wait for two hours. Sockets that are no TCP take these for nothing
+    " -c tcp_keepalives_idle=15 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3 -c tcp_user_timeout=30000"
 )
 """The options, as libpq takes them, of every session that reads or writes rows."""
 _migrated: set[str] = set()

@@ -255,6 +255,7 @@ class Load:
         if self._foresight is not None:
             self._foresight.keep()
         self.report.counts = self.report.counts + counts
+        self.report.deleted += counts.deleted
         self.report.fetched += counts.created + counts.updated + counts.unchanged
         return counts
 
@@ -271,7 +272,9 @@ class Load:
             for table, fields in self._fields.items():
                 sightings.record(cursor, resource=self._resource.state, table=table, fields=fields)
             errors = [*(r.as_error() for r in report.rejections), *(h.as_error() for h in report.held_back)]
-            facts = {**report.facts(), "errors": errors[: state.ERRORS_LISTED]}
+            before = report.watermark_before
+            partial = self._run.partial or watermark is None or (before is not None and watermark < before)
+            facts = {**report.facts(), "errors": errors[: state.ERRORS_LISTED], "partial": partial}
             state.announce(cursor, self._run, facts)
             if not self.dry_run:
                 state.complete(
@@ -288,17 +291,17 @@ class Load:
         self.close()
         return report
 
-    def fail(self, errors: Sequence[Mapping[str, Any]]) -> None:
-        """Record the failure, on a new connection if the old one is gone, and give the lock back."""
+    def fail(self, errors: Sequence[Mapping[str, Any]], *, cancelled: bool = False) -> None:
+        """Record the failure, or the cancelling, on a new connection if the old one is gone, and give the lock back."""
         try:
             if self.dry_run:
                 return
             try:
                 self._connection.rollback()
-                self._record_failure(errors)
+                self._record_failure(errors, cancelled=cancelled)
             except psycopg2.Error:
                 self._connection = self._open()
-                self._record_failure(errors)
+                self._record_failure(errors, cancelled=cancelled)
         except (psycopg2.Error, DatabaseUnreachable):
             # the run-status sensor records it once the database is back
             self.report.errors.append({"code": "STATE_NOT_RECORDED", "message": "the database could not be reached"})
@@ -334,9 +337,10 @@ class Load:
         connection.commit()
         return connection
 
-    def _record_failure(self, errors: Sequence[Mapping[str, Any]]) -> None:
+    def _record_failure(self, errors: Sequence[Mapping[str, Any]], *, cancelled: bool) -> None:
         with self._connection.cursor() as cursor:
-            state.announce(cursor, self._run, self.report.facts())
+            facts = self.report.facts() | ({"status": "cancelled"} if cancelled else {})
+            state.announce(cursor, self._run, facts)
             state.fail(cursor, self._resource.state, errors)
         reached("failure.written")
         self._connection.commit()

@@ -62,6 +62,8 @@ class LoadReport:
     watermark_after: datetime | None = None
     api_calls: int = 0
     api_calls_by_status: dict[str, int] = field(default_factory=dict)
+    retries: int = 0
+    """Requests that were tried again."""
 
     def facts(self) -> dict[str, Any]:
         """What the history keeps beyond the functions' arguments."""
@@ -75,5 +77,6 @@ class LoadReport:
             "records_cleared_held": sum(h.records for h in self.held_back if h.kind == "clear"),
             "api_calls": self.api_calls,
             "api_calls_by_status": self.api_calls_by_status,
+            "retries": self.retries,
             "watermark_before": self.watermark_before,
         }

@@ -6,7 +6,7 @@ They are closed through the same functions as every other run; saying it twice, 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from psycopg2.extensions import connection as Connection
@@ -36,6 +36,7 @@ def close_run(
     code: str,
     message: str,
     cancelled: bool = False,
+    known: Mapping[str, Run] | None = None,
 ) -> list[str]:
     """Close what a run that has ended left open; gives the resources.
 
@@ -43,6 +44,7 @@ def close_run(
         selected: the resources that the run was to sync. They are recorded as failed when the run ended before
             its first step, unless a newer run has begun since.
         created: when the run was asked for.
+        known: who asked for the run and with which options, by state name, for syncs that never began.
     """
     with connection.cursor() as cursor:
         cursor.execute("SELECT resource, partition_key, status FROM vantage_sync_history WHERE run_id = %s", (run_id,))
@@ -55,8 +57,8 @@ def close_run(
             )
             left = [(resource, "") for (resource,) in cursor.fetchall()]
         for resource, part in left:
-            run = Run(run_id, part, triggered_by="run-status sensor")
-            state.announce(cursor, run, {"status": "cancelled"} if cancelled else None)
+            run = (known or {}).get(resource) or Run(run_id, triggered_by="run-status sensor")
+            state.announce(cursor, replace(run, partition_key=part), {"status": "cancelled"} if cancelled else None)
             state.fail(cursor, resource, [{"code": code, "message": message}])
     connection.commit()
     return [resource for resource, _ in left]
@@ -65,7 +67,8 @@ def close_run(
 def settle_run(connection: Connection, run_id: str, ended: Mapping[str, Ended]) -> list[str]:
     """Close what a run left open although it ended well; gives the resources.
 
-    The watermark stays where it is: only the transaction that wrote the last rows may move it.
+    The watermark stays where it is: only the transaction that wrote the last rows may move it. What ended well is
+    partial therefore.
 
     Args:
         ended: what each resource that was synced to its end did. One that is still open without it has failed.
@@ -78,8 +81,9 @@ def settle_run(connection: Connection, run_id: str, ended: Mapping[str, Ended]) 
         )
         left = [row for row in cursor.fetchall() if row[2] == "running" or row[0] in ended]
         for resource, part, _ in left:
-            state.announce(cursor, Run(run_id, part, triggered_by="run-status sensor"))
             done = ended.get(resource)
+            told = Run(run_id, part, triggered_by="run-status sensor", partial=done is not None)
+            state.announce(cursor, told)
             if done is None:
                 message = "the run ended without a result for it; the next sync completes it"
                 state.fail(cursor, resource, [{"code": "NO_RESULT", "message": message}])

@@ -25,12 +25,13 @@ _NAMED = "__named"
 
 @dataclass(frozen=True, slots=True)
 class MergeCounts:
-    """Rows by outcome. `dangling`: links to parents that are not there."""
+    """Rows by outcome. `dangling`: links to parents that are not there; `deleted`: rows that a derivation marked."""
 
     created: int = 0
     updated: int = 0
     unchanged: int = 0
     dangling: int = 0
+    deleted: int = 0
 
     def __add__(self, other: MergeCounts) -> MergeCounts:
         return MergeCounts(
@@ -38,6 +39,7 @@ class MergeCounts:
             self.updated + other.updated,
             self.unchanged + other.unchanged,
             self.dangling + other.dangling,
+            self.deleted + other.deleted,
         )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import psycopg2
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -109,13 +110,13 @@ _GAUGES: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
 
 
 class PipelineCollector(Collector):
-    """Reads the metrics from the database; where that does not answer, ``vantage_pipeline_up`` is 0."""
+    """Reads the metrics from the database; where that does not give them all, ``vantage_pipeline_up`` is 0."""
 
     def __init__(self, connect: Callable[[], Connection]) -> None:
         self._connect = connect
 
     def collect(self) -> Iterator[Metric]:
-        up = GaugeMetricFamily(f"{_PREFIX}up", "1 where the database answers")
+        up = GaugeMetricFamily(f"{_PREFIX}up", "1 where the database answers and is migrated")
         try:
             connection = self._connect()
         except PipelineError:
@@ -124,10 +125,13 @@ class PipelineCollector(Collector):
             return
         try:
             with connection.cursor() as cursor:
-                yield from _families(cursor)
+                families = list(_families(cursor))
+        except psycopg2.Error:
+            families = []
         finally:
             connection.close()
-        up.add_metric([], 1)
+        up.add_metric([], 1 if families else 0)
+        yield from families
         yield up
 
     def describe(self) -> Iterator[Metric]:

@@ -21,12 +21,18 @@ ERRORS_LISTED = 100
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Who syncs, and with which options. `partition_key` is empty for a resource without partitions."""
+    """Who syncs, and with which options. `partition_key` is empty for a resource without partitions.
+
+    A `partial` run is known beforehand to read but some records: its success says nothing of the resource.
+    """
 
     run_id: str
     partition_key: str = ""
     triggered_by: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
+    partial: bool = False
+    attempt: int = 1
+    """More than 1 where Dagster tries the run again."""
 
 
 def announce(cursor: Cursor, run: Run, facts: Mapping[str, Any] | None = None) -> None:
@@ -36,6 +42,8 @@ def announce(cursor: Cursor, run: Run, facts: Mapping[str, Any] | None = None) -
         "partition_key": run.partition_key,
         "triggered_by": run.triggered_by,
         "options": dict(run.options),
+        **({"partial": True} if run.partial else {}),
+        **({"attempt": run.attempt} if run.attempt > 1 else {}),
         **(facts or {}),
     }
     cursor.execute("SELECT set_config('vantage_pipeline.run', %s, false)", (json.dumps(said, default=str),))

@@ -8,10 +8,12 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from vantage_pipeline.sandbox import Sandbox
+from vantage_pipeline_tests import command
 from vantage_pipeline_tests.conftest import ROOT, Finished
 from vantage_pipeline_tests.database import Database
 
@@ -159,3 +161,23 @@ def test_killed_in_the_middle(run_cli: Run, sandbox: Sandbox) -> None:
     assert done["unchanged"] % 10 == 0
     code, out, _ = run_cli("history", "cashflows", "--json", env=environment)
     assert [item["status"] for item in json.loads(out)] == ["success", "failed"]
+
+
+def test_ctrl_c_is_a_cancel_and_ends_the_command(
+    processes: Any, home: Path, tmp_path: Path, sandbox: Sandbox, embedded: Database
+) -> None:
+    arguments = (("sync", "accounts", "funds"), {**os.environ, **sandbox.environment()}, home)
+    process = processes.Process(target=command.run, args=(*arguments, tmp_path / "out.txt", tmp_path / "err.txt"))
+
+    def interrupt(path: str) -> None:
+        if "Accounts" in path:
+            os.kill(process.pid, signal.SIGINT)
+
+    sandbox.on_request.append(interrupt)
+    process.start()
+    process.join(120)
+    assert process.exitcode == 130
+    assert embedded.rows("SELECT resource, status, errors->0->>'code' FROM vantage_sync_history") == [
+        ("accounts", "cancelled", "CANCELLED")
+    ]
+    assert (tmp_path / "err.txt").read_text() == "interrupted: the next sync reads what this one did not\n"

@@ -41,6 +41,19 @@ def test_the_report_is_written_where_it_is_asked_for(run_cli: Run, environment: 
     assert run_cli("report", "--out", str(tmp_path), env=environment)[0] == 2
 
 
+def test_the_history_shows_what_went_wrong(run_cli: Run, environment: dict[str, str], database: Database) -> None:
+    database.execute("""INSERT INTO vantage_sync_history (run_id, resource, status, started_at, records_deleted, errors,
+        attempt, partial, options) VALUES ('r1', 'accounts', 'failed', now(), 7, '[{"code": "X1"}, {"code": "X2"}]', 2, true,
+        '{"limit": 5}')""")
+    database.execute("""INSERT INTO vantage_held_back (resource, table_name, kind, column_name, records, share, run_id)
+        VALUES ('accounts', 'investors', 'delete', '', 60, 1, 'r1'), ('funds', 'deals', 'delete', '', 9, 1, 'r1')""")
+    code, out, _ = run_cli("history", "accounts", "--json", env=environment)
+    (told,) = json.loads(out)
+    expected = {"deleted": 7, "held_back": 60, "errors": 2, "first_error": "X1", "attempt": 2, "partial": True}
+    assert (code, {name: told[name] for name in expected}) == (0, expected)
+    assert "X1" in run_cli("history", "accounts", env=environment).out
+
+
 def test_status_and_doctor_tell_of_alerts_and_of_a_channel_that_fails(
     run_cli: Run, environment: dict[str, str]
 ) -> None:

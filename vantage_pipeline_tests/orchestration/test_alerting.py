@@ -3,96 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 
 from vantage_pipeline.orchestration.alerting.messages import ADVICE, label
-from vantage_pipeline.orchestration.alerting.watch import Watched, watch
+from vantage_pipeline.orchestration.alerting.watch import watch
 from vantage_pipeline.settings import Settings
 from vantage_pipeline.warehouse import alerts, locks, state
-from vantage_pipeline.warehouse.lost import close_dead
 from vantage_pipeline.warehouse.state import Run
-from vantage_pipeline_tests.alert_channels import Inbox, mail_server, webhook
 from vantage_pipeline_tests.conftest import ROOT
-from vantage_pipeline_tests.database import Database
-
-TOKEN = "recognisable-token"
-NO_ANSWER = {"code": "API_UNREACHABLE", "message": f"no answer to {TOKEN}"}
-
-
-@dataclass
-class Duty:
-    """A database, what watches it, and where the watcher's messages arrive."""
-
-    database: Database
-    settings: Settings
-    hook: Inbox
-    mail: Inbox
-    runs: int = 0
-
-    def look(self) -> Watched:
-        connection = self.database.connect()
-        try:
-            watched = watch(self.settings, connection)
-        finally:
-            connection.close()
-        assert watched is not None
-        return watched
-
-    def sync(self, *errors: dict[str, str], cancelled: bool = False, **options: Any) -> None:
-        """A sync of the accounts, through the functions that runs use."""
-        self.runs += 1
-        run = Run(f"run-{self.runs}", options=options)
-        connection = self.database.connect()
-        with connection.cursor() as cursor:
-            state.announce(cursor, run, {"status": "cancelled"} if cancelled else None)
-            state.start(cursor, "accounts")
-            if errors:
-                state.fail(cursor, "accounts", errors)
-            else:
-                state.complete(cursor, "accounts", synced=1, created=1, updated=0, watermark=None)
-        connection.commit()
-        connection.close()
-
-    def die(self) -> None:
-        """A sync whose process is gone, found by whoever looks for its lock."""
-        connection = self.database.connect()
-        with connection.cursor() as cursor:
-            state.announce(cursor, Run("dead"))
-            state.start(cursor, "accounts")
-        connection.commit()
-        assert close_dead(connection) == ["accounts"]
-        connection.close()
-
-    def past(self, seconds: float, **changes: str) -> None:
-        """As if the last sync had begun so long ago, with other changes of the state row."""
-        self.database.execute(
-            "UPDATE vantage_sync_state SET started_at = now() - make_interval(secs => %s), last_sync_status = %s,"
-            " completed_at = CASE WHEN %s = 'running' THEN NULL ELSE now() END, last_sync_time = now() - %s::interval"
-            " WHERE resource = 'accounts'",
-            (seconds, changes.get("status", "success"), changes.get("status"), changes.get("synced", "1 minute")),
-        )
-
-    @property
-    def titles(self) -> list[str]:
-        """What was told; both channels were told the same."""
-        assert [title for title, _ in self.hook.told] == [title for title, _ in self.mail.told]
-        return [title for title, _ in self.hook.told]
-
-
-@pytest.fixture
-def duty(database: Database, make_settings: Callable[..., Settings]) -> Iterator[Duty]:
-    with webhook() as hook, mail_server() as mail:
-        settings = make_settings(
-            VANTAGE_API_BASE_URL="http://127.0.0.1:9",
-            VANTAGE_AUTH_TOKEN=TOKEN,
-            ALERT_URLS=f"{hook.url} {mail.url}",
-            ui_url="http://127.0.0.1:3000",
-        )
-        yield Duty(database, settings, hook, mail)
+from vantage_pipeline_tests.duty import NO_ANSWER, TOKEN, Duty
 
 
 def slower(duty: Duty) -> None:
@@ -151,6 +72,14 @@ def test_a_message_says_what_happened_with_the_errors_and_a_link_and_without_sec
         assert ADVICE["failed"].split(";")[0] in body
     kept = duty.database.rows("SELECT title, body FROM vantage_alert_messages")
     assert TOKEN not in json.dumps([kept, duty.hook.told, duty.mail.told])
+
+
+@pytest.mark.parametrize("run", ["manual-1", "verify-1", "replay-1"])
+def test_a_run_that_dagster_does_not_know_has_no_link_of_its_own(duty: Duty, run: str) -> None:
+    duty.sync(NO_ANSWER)
+    duty.database.execute("UPDATE vantage_sync_history SET run_id = %s", (run,))
+    duty.look()
+    assert "http://127.0.0.1:3000/assets/vantage/accounts" in duty.hook.told[0][1]
 
 
 def test_what_begins_together_is_one_message_and_a_failure_lasts_until_a_success(duty: Duty) -> None:
@@ -255,6 +184,12 @@ def test_nobody_waits_for_a_system_that_is_not_set_up(duty: Duty) -> None:
     )
     duty.look()
     assert duty.titles == []
+    assert duty.database.rows("SELECT resource FROM sync_conditions") == [], "what metrics and psql show"
+    bubble = "SELECT DISTINCT health_indicator, conditions FROM sync_health WHERE resource LIKE 'bubble%'"
+    assert duty.database.rows(bubble) == [("green", ["never_run"])]
+    duty.settings = duty.settings.model_copy(update={"bubble_api_base_url": "http://127.0.0.1:9"})
+    duty.look()
+    assert duty.database.rows(bubble) == [("yellow", ["stale", "never_run"])]
 
 
 def test_an_expected_frequency_of_its_own(duty: Duty) -> None:

@@ -95,14 +95,15 @@ def test_the_asset_holds_the_file_and_the_pictures(
     assert "| accounts | red | failed |" in str(metadata["health"].value)
 
 
-def test_a_daily_run_has_the_report_made_however_it_ended(dagster_instance: dg.DagsterInstance) -> None:
+@pytest.mark.parametrize("how", ["failure", "cancel"])
+def test_a_daily_run_has_the_report_made_however_it_ended(dagster_instance: dg.DagsterInstance, how: str) -> None:
     job = defs.resolve_job_def("vantage_incremental")
     run = dagster_instance.create_run_for_job(job)
-    dagster_instance.report_run_failed(run)
-    (entry,) = dagster_instance.all_logs(run.run_id, of_type=dg.DagsterEventType.RUN_FAILURE)
-    context = dg.build_run_status_sensor_context(
-        "report_after_failure", entry.get_dagster_event(), dagster_instance, run
-    )
-    request = defs.resolve_sensor_def("report_after_failure")(context)
+    kind = dg.DagsterEventType.RUN_FAILURE if how == "failure" else dg.DagsterEventType.RUN_CANCELED
+    (dagster_instance.report_run_failed if how == "failure" else dagster_instance.report_run_canceled)(run)
+    (entry,) = dagster_instance.all_logs(run.run_id, of_type=kind)
+    sensor = f"report_after_{how}"
+    context = dg.build_run_status_sensor_context(sensor, entry.get_dagster_event(), dagster_instance, run)
+    request = defs.resolve_sensor_def(sensor)(context)
     assert isinstance(request, dg.RunRequest)
     assert request.run_key == run.run_id

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import dagster as dg
 import pytest
 
+from vantage_pipeline.catalog import RESOURCES
 from vantage_pipeline.definitions import defs
+from vantage_pipeline.orchestration.reading import VantageReading
 from vantage_pipeline.sandbox import Fault, Sandbox
 from vantage_pipeline.settings import Settings
 from vantage_pipeline.warehouse import state
@@ -37,6 +40,31 @@ def asked_for(instance: dg.DagsterInstance, *assets: dg.AssetKey) -> dg.DagsterR
     """A run that was asked for and has not begun."""
     job = defs.resolve_job_def("vantage_incremental").get_subset(asset_selection=set(assets))
     return instance.create_run_for_job(job, asset_selection=frozenset(assets))
+
+
+def scheduled(instance: dg.DagsterInstance, job: str, config: Mapping[str, Any] | None = None) -> dg.DagsterRun:
+    """A run as the scheduler creates it: of the whole job, without steps, a selection or the job's own options."""
+    resolved = defs.resolve_job_def(job)
+    return instance.create_run(
+        job_name=job,
+        run_id=None,
+        run_config=config or {},
+        status=dg.DagsterRunStatus.NOT_STARTED,
+        tags={"dagster/schedule_name": "daily"},
+        root_run_id=None,
+        parent_run_id=None,
+        step_keys_to_execute=None,
+        execution_plan_snapshot=None,
+        job_snapshot=resolved.get_job_snapshot(),
+        parent_job_snapshot=None,
+        asset_selection=None,
+        asset_check_selection=None,
+        resolved_op_selection=None,
+        op_selection=None,
+        remote_job_origin=None,
+        job_code_origin=None,
+        asset_graph=defs.resolve_asset_graph(),
+    )
 
 
 def evaluate(instance: dg.DagsterInstance, sensor: str, run_id: str, event: dg.DagsterEventType) -> None:
@@ -105,6 +133,78 @@ def test_a_run_that_failed_before_its_first_step(dagster_instance: dg.DagsterIns
     assert sorted(row[:2] for row in embedded.rows(HISTORY)) == [("accounts", "failed"), ("funds", "failed")]
 
 
+@pytest.mark.parametrize(
+    ("job", "config", "options"),
+    [
+        ("vantage_incremental", None, {}),
+        ("vantage_full", None, {"mode": "full"}),
+        ("bubble_daily", {"ops": {"bubble__invoice": {"config": {"mode": "FULL", "limit": 5}}}}, None),
+    ],
+)
+def test_a_scheduled_run_that_failed_before_its_first_step(
+    dagster_instance: dg.DagsterInstance,
+    embedded: Database,
+    job: str,
+    config: dict[str, Any] | None,
+    options: dict[str, Any] | None,
+) -> None:
+    run = scheduled(dagster_instance, job, config)
+    dagster_instance.report_run_failed(run)
+    evaluate(dagster_instance, "record_failed_runs", run.run_id, Event.RUN_FAILURE)
+    system = job.partition("_")[0]
+    of_the_job = sorted(resource.state for resource in RESOURCES if resource.system == system)
+    told = embedded.rows("SELECT resource, status, triggered_by, options FROM vantage_sync_history")
+    assert sorted(row[:3] for row in told) == [(name, "failed", "schedule daily") for name in of_the_job]
+    for name, _, _, kept in told:
+        given = {"mode": "full", "limit": 5} if name == "bubble_invoice" else {}
+        assert kept == (given if options is None else options)
+    assert embedded.scalar("SELECT count(*) FROM vantage_sync_state WHERE last_sync_status = 'failed'") == len(told)
+    partial = embedded.rows("SELECT resource FROM vantage_sync_history WHERE partial")
+    assert partial == ([("bubble_invoice",)] if config else [])
+
+
+def test_a_dry_scheduled_run_and_a_run_of_no_sync_are_no_failures_of_syncs(
+    dagster_instance: dg.DagsterInstance, embedded: Database
+) -> None:
+    dry = {"ops": {name: {"config": {"dry_run": True}} for name in ("bubble__invoice", "bubble__links")}}
+    for run in (scheduled(dagster_instance, "sync_invoice", dry), scheduled(dagster_instance, "report")):
+        dagster_instance.report_run_failed(run)
+        evaluate(dagster_instance, "record_failed_runs", run.run_id, Event.RUN_FAILURE)
+    assert embedded.rows(HISTORY) == []
+
+
+@pytest.mark.parametrize("interrupt", [KeyboardInterrupt, dg.DagsterExecutionInterruptedError])
+def test_an_interrupt_while_reading_is_a_cancel_and_no_failure(
+    dagster_instance: dg.DagsterInstance,
+    embedded: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    interrupt: type[BaseException],
+) -> None:
+    def fill(_reading: VantageReading, _load: Any, _progress: Any) -> None:
+        raise interrupt
+
+    monkeypatch.setattr(VantageReading, "fill", fill)
+    for _ in range(3):
+        with suppress(KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
+            execute(dagster_instance, ACCOUNTS)
+    assert (
+        embedded.rows("SELECT status, errors->0->>'code' FROM vantage_sync_history") == [("cancelled", "CANCELLED")] * 3
+    )
+    assert embedded.rows("SELECT condition FROM sync_conditions WHERE resource = 'accounts'") == [("cancelled",)]
+
+
+def test_another_end_of_the_interpreter_is_a_failure(
+    dagster_instance: dg.DagsterInstance, embedded: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill(_reading: VantageReading, _load: Any, _progress: Any) -> None:
+        raise SystemExit(1)
+
+    monkeypatch.setattr(VantageReading, "fill", fill)
+    with suppress(SystemExit):
+        execute(dagster_instance, ACCOUNTS)
+    assert embedded.rows("SELECT status, errors->0->>'code' FROM vantage_sync_history") == [("failed", "SystemExit")]
+
+
 def test_a_late_word_of_a_failure_leaves_the_newer_success_alone(
     dagster_instance: dg.DagsterInstance, embedded: Database
 ) -> None:
@@ -163,3 +263,23 @@ def test_a_run_that_begins_closes_the_dead_and_says_nothing_of_its_own_resources
 def test_the_history_keeps_the_calls_by_status(dagster_instance: dg.DagsterInstance, embedded: Database) -> None:
     execute(dagster_instance, ACCOUNTS)
     assert embedded.rows("SELECT api_calls_by_status, api_calls FROM vantage_sync_history") == [({"200": 1}, 1)]
+
+
+def test_the_history_keeps_which_attempt_it_was_and_what_was_asked_again_as_often_as_the_system_may(
+    dagster_instance: dg.DagsterInstance,
+    embedded: Database,
+    sandbox: Sandbox,
+    use_environment: Callable[[Mapping[str, str]], Settings],
+) -> None:
+    use_environment(
+        {
+            "VANTAGE_PIPELINE_MAX_ATTEMPTS_OF": '{"vantage": 3, "bubble": 1}',
+            "VANTAGE_PIPELINE_BACKOFF_SECONDS_OF": '{"vantage": 0}',
+        }
+    )
+    sandbox.faults.add(Fault("500", match="/api/Accounts", times=2))
+    job = defs.resolve_job_def("vantage_incremental")
+    job.execute_in_process(instance=dagster_instance, asset_selection=[ACCOUNTS], tags={"dagster/retry_number": "1"})
+    execute(dagster_instance, ACCOUNTS)
+    kept = "SELECT status, attempt, retries, partial FROM vantage_sync_history ORDER BY id"
+    assert embedded.rows(kept) == [("success", 2, 2, False), ("success", 1, 0, False)]

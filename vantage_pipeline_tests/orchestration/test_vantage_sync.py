@@ -59,6 +59,17 @@ def test_positions_add_up(pipeline: Pipeline) -> None:
     assert pipeline.database.scalar("SELECT count(*) FROM investments WHERE uncalled <> committed - contributed") == 0
 
 
+def test_positions_that_nothing_supports_any_more_are_counted_as_deleted(pipeline: Pipeline) -> None:
+    pipeline.sync_all("vantage")
+    investor = pipeline.database.scalar("SELECT min(investor_id) FROM investments")
+    for table in ("transactions", "commitments"):
+        pipeline.database.execute(f"UPDATE {table} SET deleted_at = now() WHERE investor_id = %s", (investor,))
+    gone = pipeline.database.scalar("SELECT count(*) FROM investments WHERE investor_id = %s", investor)
+    assert pipeline.sync("investments").deleted == gone > 0
+    kept = "SELECT records_deleted FROM vantage_sync_history WHERE resource = 'investments' ORDER BY id"
+    assert pipeline.database.rows(kept) == [(0,), (gone,)]
+
+
 def test_an_increment_updates_what_changed_and_its_watermark_is_not_late(pipeline: Pipeline) -> None:
     pipeline.sync("accounts")
     pipeline.sandbox.vantage.change("accounts", 10, field="investor_name", value="Changed")

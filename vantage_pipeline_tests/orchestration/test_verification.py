@@ -195,9 +195,9 @@ def test_a_repair_touches_just_those_records_and_is_in_the_history(bubble: Verif
         r.query["constraints"] for r in bubble.sandbox.requests if f'"{chosen}"' in r.query.get("constraints", "")
     ] == [f'[{{"key":"_id","constraint_type":"in","value":["{chosen}"]}}]']
     assert bubble.database.rows(
-        "SELECT resource, status, triggered_by, options->>'repair', records_synced, records_updated"
+        "SELECT resource, status, triggered_by, options->>'repair', partial, records_synced, records_updated"
         " FROM vantage_sync_history WHERE run_id = 'mending'"
-    ) == [("bubble_customer", "success", "a test", "true", 1, 1)]
+    ) == [("bubble_customer", "success", "a test", "true", True, 1, 1)]
 
 
 def test_a_removed_parent_and_its_childrens_links_come_back(vantage: Verifier) -> None:

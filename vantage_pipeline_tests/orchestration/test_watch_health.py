@@ -31,7 +31,7 @@ from vantage_pipeline.catalog import RESOURCES, by_state
 from vantage_pipeline.definitions import defs
 from vantage_pipeline.orchestration.health import freshness
 from vantage_pipeline.settings import Settings
-from vantage_pipeline_tests.alert_channels import Inbox, webhook
+from vantage_pipeline_tests.alert_channels import Inbox, mail_server, webhook
 from vantage_pipeline_tests.database import Database
 
 ACCOUNTS = dg.AssetKey(["vantage", "accounts"])
@@ -39,10 +39,11 @@ ACCOUNTS = dg.AssetKey(["vantage", "accounts"])
 
 @dataclass
 class Watcher:
-    """The sensor with its cursor, on an instance, and the webhook that it tells."""
+    """The sensor with its cursor, on an instance, and the webhook and the mail server that it tells."""
 
     instance: dg.DagsterInstance
     hook: Inbox
+    mail: Inbox
     cursor: str | None = None
 
     def tick(self) -> dg.SensorResult:
@@ -59,6 +60,8 @@ class Watcher:
 
     @property
     def titles(self) -> list[str]:
+        """What was told; both channels were told the same."""
+        assert [title for title, _ in self.hook.told] == [title for title, _ in self.mail.told]
         return [title.removeprefix("vantage-pipeline") for title, _ in self.hook.told]
 
 
@@ -66,9 +69,9 @@ class Watcher:
 def watcher(
     dagster_instance: dg.DagsterInstance, use_environment: Callable[[Mapping[str, str]], Settings]
 ) -> Iterator[Watcher]:
-    with webhook() as hook:
-        use_environment({"ALERT_URLS": hook.url, "VANTAGE_API_BASE_URL": "http://127.0.0.1:9"})
-        yield Watcher(dagster_instance, hook)
+    with webhook() as hook, mail_server() as mail:
+        use_environment({"ALERT_URLS": f"{hook.url} {mail.url}", "VANTAGE_API_BASE_URL": "http://127.0.0.1:9"})
+        yield Watcher(dagster_instance, hook, mail)
 
 
 def evaluated(instance: dg.DagsterInstance, *, passed: bool) -> None:
@@ -199,7 +202,10 @@ def test_the_check_healthy_looks_when_asked(watcher: Watcher, embedded: Database
 
 
 @pytest.mark.usefixtures("embedded")
-def test_a_channel_that_is_dead_fails_no_tick(watcher: Watcher) -> None:
+def test_a_channel_that_is_dead_fails_no_tick(
+    watcher: Watcher, use_environment: Callable[[Mapping[str, str]], Settings]
+) -> None:
+    use_environment({"ALERT_URLS": watcher.hook.url})
     watcher.hook.refuses = True
     evaluated(watcher.instance, passed=False)
     assert "0 messages delivered" in str(watcher.tick().skip_reason)

@@ -45,6 +45,17 @@ def test_a_session_is_in_utc(database: Database) -> None:
     )
 
 
+def test_the_server_looks_after_a_client_whose_machine_is_gone(database: Database) -> None:
+    settings = "SELECT name, reset_val::int, source FROM pg_settings WHERE name LIKE 'tcp\\_%' ORDER BY name"
+    assert database.rows(settings) == [
+        ("tcp_keepalives_count", 3, "client"),
+        ("tcp_keepalives_idle", 15, "client"),
+        ("tcp_keepalives_interval", 5, "client"),
+        ("tcp_user_timeout", 30_000, "client"),
+    ]
+    assert database.scalar("SHOW tcp_keepalives_idle") == "0", "the embedded server's socket is a Unix one"
+
+
 def test_an_address_without_a_host_keeps_its_slashes(make_settings: Make, postgres: EmbeddedServer) -> None:
     settings = make_settings(DATABASE_URL="postgresql:///postgres?host=/run/x&user=someone")
     url = engine.database_url(settings)

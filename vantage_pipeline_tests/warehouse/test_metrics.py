@@ -86,6 +86,11 @@ def test_an_empty_database_has_metrics_too(database: Database) -> None:
     assert value(scraped(database.url), "up") == 1
 
 
+def test_a_database_that_lacks_a_migration_is_told_and_nothing_else(database: Database) -> None:
+    database.execute("DROP TABLE vantage_last_look")
+    assert scraped(database.url) == {("up", frozenset()): 0}
+
+
 def test_a_database_that_is_down_is_told() -> None:
     url = "postgresql+psycopg2://someone@127.0.0.1:9/x"
     with pytest.raises(DatabaseUnreachable):

@@ -14,7 +14,11 @@ from vantage_pipeline.warehouse.embedded import EmbeddedServer
 from vantage_pipeline_tests.database import Database, fresh
 
 OPEN = {"vantage_sync_state", "vantage_sync_expectation", "sync_health"}
-OPEN_FUNCTIONS = {"vantage_consecutive_failures(text)", "vantage_usual_duration(text)"}
+OPEN_FUNCTIONS = {
+    "vantage_consecutive_failures(text)",
+    "vantage_usual_duration(text)",
+    "vantage_hides_failure(text)",
+}
 RELATIONS = """
 SELECT relname::text FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v') ORDER BY 1
 """

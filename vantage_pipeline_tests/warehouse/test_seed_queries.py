@@ -93,6 +93,17 @@ def test_the_dashboard_and_the_view_agree(staged: Database) -> None:
     assert dashboard[-1] == ("accounts", "green")
 
 
+def test_a_daily_sync_has_half_an_hour_until_its_resource_is_late(database: Database) -> None:
+    health = "SELECT health_indicator, conditions FROM sync_health WHERE resource = 'funds'"
+    for minutes, expected in ((29, ("green", [])), (31, ("yellow", ["stale"]))):
+        database.execute(
+            "UPDATE vantage_sync_state SET last_sync_status = 'success',"
+            " last_sync_time = now() - interval '24 hours' - make_interval(mins => %s) WHERE resource = 'funds'",
+            (minutes,),
+        )
+        assert database.rows(health) == [expected]
+
+
 def test_the_status_puts_failures_first(staged: Database) -> None:
     rows = staged.rows(text("sync_status"))
     assert [row[0] for row in rows[:2]] == ["funds", "cashflows"]

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from vantage_pipeline.settings import Settings
 from vantage_pipeline.warehouse.alerts import Alert
+from vantage_pipeline.warehouse.history import Success
 
 ADVICE: Mapping[str, str] = {
     "failed": "look at the run; the next sync reads what this one did not",
@@ -37,6 +38,17 @@ def compose(settings: Settings, edge: str, alerts: Sequence[Alert]) -> tuple[str
     return settings.mask(_title(edge, alerts)), settings.mask("\n\n".join(blocks))
 
 
+def compose_done(settings: Settings, done: Sequence[Success]) -> tuple[str, str]:
+    """Title and body of the message about syncs that succeeded. Secrets are masked."""
+    lines = [
+        f"{item.resource}: {item.synced} records{' (a part)' if item.partial else ''} in {item.seconds:.1f} s, "
+        f"{item.created} created, {item.updated} updated, {item.deleted} deleted, {item.quarantined} in quarantine"
+        for item in done
+    ]
+    names = list(dict.fromkeys(item.resource for item in done))
+    return settings.mask(f"vantage-pipeline: synced {_listed(names)}"), settings.mask("\n".join(lines))
+
+
 def label(kind: str) -> str:
     """A kind of condition in words."""
     return kind.replace("_", " ")
@@ -44,8 +56,11 @@ def label(kind: str) -> str:
 
 def _title(edge: str, alerts: Sequence[Alert]) -> str:
     names = [f"{alert.resource} {label(alert.kind)}" for alert in alerts]
-    listed = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
-    return f"vantage-pipeline: {listed}" if edge == "began" else f"vantage-pipeline, ended: {listed}"
+    return f"vantage-pipeline: {_listed(names)}" if edge == "began" else f"vantage-pipeline, ended: {_listed(names)}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
 
 
 def _began(settings: Settings, alert: Alert) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 
 from psycopg2.extensions import connection as Connection
@@ -11,10 +12,10 @@ from psycopg2.extensions import cursor as Cursor
 
 from vantage_pipeline.catalog import RESOURCES
 from vantage_pipeline.orchestration.alerting.channels import channels_of, send
-from vantage_pipeline.orchestration.alerting.messages import compose
+from vantage_pipeline.orchestration.alerting.messages import compose, compose_done
 from vantage_pipeline.settings import Settings
-from vantage_pipeline.warehouse import alerts, conditions
-from vantage_pipeline.warehouse.conditions import Condition
+from vantage_pipeline.warehouse import alerts, conditions, history
+from vantage_pipeline.warehouse.conditions import Condition, Expectation
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,7 @@ def _watch(settings: Settings, connection: Connection, of_instance: Sequence[Con
     channels = channels_of(settings)
     names = [channel.name for channel in channels]
     with connection.cursor() as cursor:
+        _forget(cursor, settings)
         alerts.note_look(cursor)
         _expect(cursor, settings)
         conditions.release_held_back(cursor)
@@ -57,6 +59,8 @@ def _watch(settings: Settings, connection: Connection, of_instance: Sequence[Con
             alerts.queue(cursor, "began", changes.began, *compose(settings, "began", changes.began), channels=names)
         if changes.ended:
             alerts.queue(cursor, "ended", changes.ended, *compose(settings, "ended", changes.ended), channels=names)
+        if settings.notify_success and (done := history.untold_successes(cursor, watched_states(settings))):
+            alerts.queue(cursor, "done", (), *compose_done(settings, done), channels=names)
     connection.commit()
     delivered = 0
     for channel in channels:
@@ -72,13 +76,27 @@ def watched_states(settings: Settings) -> list[str]:
     return [resource.state for resource in RESOURCES if resource.system in settings.configured_systems]
 
 
+def _forget(cursor: Cursor, settings: Settings) -> None:
+    """With the first look of a day, remove from the history what the settings keep no longer."""
+    before = alerts.last_look(cursor)
+    if settings.history_days is not None and (before is None or before.date() < datetime.now(UTC).date()):
+        history.forget(cursor, settings.history_days)
+
+
 def _expect(cursor: Cursor, settings: Settings) -> None:
-    named = {
-        resource.state: settings.expected_every(resource.asset, resource.state)
-        for resource in RESOURCES
-        if {resource.asset, resource.state} & settings.expected_hours.keys()
-    }
-    conditions.expect(cursor, named)
+    systems, named = settings.configured_systems, settings.expected_hours.keys()
+    conditions.expect(
+        cursor,
+        [
+            Expectation(
+                resource.state,
+                settings.expected_every(resource.asset, resource.state),
+                named=bool({resource.asset, resource.state} & named),
+                watched=resource.system in systems,
+            )
+            for resource in RESOURCES
+        ],
+    )
 
 
 def _channels(cursor: Cursor) -> list[Condition]:

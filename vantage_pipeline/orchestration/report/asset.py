@@ -56,6 +56,7 @@ def build_report_sensors() -> list[dg.SensorDefinition]:
     return [
         _build_sensor("report_after_success", dg.DagsterRunStatus.SUCCESS),
         _build_sensor("report_after_failure", dg.DagsterRunStatus.FAILURE),
+        _build_sensor("report_after_cancel", dg.DagsterRunStatus.CANCELED),
     ]
 
 
