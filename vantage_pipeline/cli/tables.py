@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from vantage_pipeline.orchestration.differences import first_of
+
 if TYPE_CHECKING:
     from vantage_pipeline.cli.running import Done
 
 _NUMBERS = ("fetched", "created", "updated", "unchanged", "quarantined", "deleted", "api_calls", "seconds")
-_FORETOLD = ("cleared", "links_pending", "links_filled")
-"""What else a dry run tells."""
+_FORETOLD = (*_NUMBERS[:6], "cleared", "links_pending", "links_filled", "seconds")
+"""What a dry run tells, which has no checks."""
+_SHOWN = 20
 
 
 def print_rows(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
@@ -47,18 +51,21 @@ def print_done(done: Sequence[Done], *, title: str, as_json: bool) -> int:
             ]
         )  # fmt: skip
         return 1 if failed else 0
-    foretold = _FORETOLD if any("cleared" in item.metadata for item in done) else ()
-    numbers = (*_NUMBERS[:-2], *foretold, *_NUMBERS[-2:])
+    foretold = any("cleared" in item.metadata for item in done)
+    numbers = _FORETOLD if foretold else _NUMBERS
     print_rows(
         title,
-        ["resource", "status", *numbers, "checks"],
+        ["resource", "status", *(name.removeprefix("links_") for name in numbers), *([] if foretold else ["checks"])],
         [
-            [item.resource, item.status, *(item.metadata.get(name, "") for name in numbers), _checks(item)]
+            [
+                item.resource, item.status, *(item.metadata.get(name, "") for name in numbers),
+                *([] if foretold else [_checks(item)]),
+            ]
             for item in done
         ],
-    )
+    )  # fmt: skip
     for item in done:
-        for difference in item.metadata.get("first_differences", [])[:20]:
+        for difference in first_of(item.metadata.get("first_differences", []), _SHOWN, kind=itemgetter("kind")):
             typer.echo(
                 f"  {item.resource} {difference['kind']} {difference['table']} {difference['record']}:"
                 f" {difference['column']}: {difference['old']} -> {difference['new']}"

@@ -5,13 +5,15 @@ from __future__ import annotations
 import csv
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from pathlib import Path
+from typing import TypeVar
 
 from vantage_pipeline.errors import UsageError
 from vantage_pipeline.warehouse.differences import Difference
 
+T = TypeVar("T")
 _FIELDS = ("resource", "table", "key", "kind", "column", "old", "new")
 _END = "\n]\n"
 
@@ -76,13 +78,13 @@ def _cell(value: object) -> object:
     return value if value is None or isinstance(value, (str, Decimal)) else json.dumps(value, default=_exact)
 
 
-def first_of(differences: Iterable[Difference], most: int) -> list[Difference]:
+def first_of(differences: Iterable[T], most: int, *, kind: Callable[[T], object]) -> list[T]:
     """At most `most` of them, in their order, so that each kind is seen: many of one kind hide none of another."""
     found = list(differences)
     seen: Counter[object] = Counter()
     places = []
     for position, difference in enumerate(found):
-        places.append((seen[difference.kind], position))
-        seen[difference.kind] += 1
+        places.append((seen[kind(difference)], position))
+        seen[kind(difference)] += 1
     chosen = sorted(position for _, position in sorted(places)[:most])
     return [found[position] for position in chosen]

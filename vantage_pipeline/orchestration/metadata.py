@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 import dagster as dg
@@ -135,7 +136,7 @@ def _differences(report: LoadReport) -> dg.TableMetadataValue:
                     "new": "" if d.new is None else str(d.new)[:200],
                 }
             )
-            for d in first_of(report.differences, _DIFFERENCES_SHOWN)
+            for d in first_of(report.differences, _DIFFERENCES_SHOWN, kind=attrgetter("kind"))
         ],
         schema=dg.TableSchema(
             [dg.TableColumn(n, "string") for n in ("record", "table", "kind", "column", "old", "new")]

@@ -18,6 +18,7 @@ from vantage_pipeline import catalog
 from vantage_pipeline.cli import running
 from vantage_pipeline.errors import DatabaseUnreachable, SyncAlreadyRunning, WarehouseError
 from vantage_pipeline.orchestration.config import Mode, SyncConfig
+from vantage_pipeline.orchestration.differences import first_of
 from vantage_pipeline.sandbox import Fault, Sandbox
 from vantage_pipeline.settings import Settings
 from vantage_pipeline.warehouse import locks
@@ -303,6 +304,11 @@ def test_values_cleared_are_counted_and_repairs_told(pipeline: Pipeline) -> None
     assert pipeline.database.scalar("SELECT count(*) FROM investors WHERE country IS NULL") == 4
     told = pipeline.sync_all("bubble", dry_run=True)["links"]
     assert {row[0] for row in kinds(told)["updated"]} >= {"invoice_item", "seda_registration"}
+
+
+def test_the_first_differences_are_of_each_kind() -> None:
+    told = first_of(["created 1", "created 2", "created 3", "deleted 1"], 3, kind=lambda text: text.split()[0])
+    assert told == ["created 1", "created 2", "deleted 1"]
 
 
 def test_a_limit_of_differences_hides_no_kind(pipeline: Pipeline) -> None:
