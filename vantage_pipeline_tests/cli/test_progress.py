@@ -67,7 +67,7 @@ def test_the_log_of_a_run_tells_how_far_it_is(
 ) -> None:
     from vantage_pipeline.definitions import defs
 
-    use_environment({**sandbox.environment(), "VANTAGE_PIPELINE_PAGE_SIZE": "30"})
+    use_environment({**sandbox.environment(), "VANTAGE_PIPELINE_PAGE_SIZE": "31"})
     monkeypatch.setattr(progress, "LOG_SECONDS", 0)
     keys = [dg.AssetKey(["vantage", "accounts"]), dg.AssetKey(["bubble", "agent"])]
     result = defs.resolve_implicit_global_asset_job_def().execute_in_process(
