@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
 from vantage_pipeline import catalog
 from vantage_pipeline.catalog.model import Resource
-from vantage_pipeline.cli.running import configured, prepare, run
+from vantage_pipeline.cli.running import Done, configured, prepare, run
 from vantage_pipeline.cli.tables import print_done
 from vantage_pipeline.errors import UsageError
-from vantage_pipeline.orchestration.bubble_reading import parse_day
-from vantage_pipeline.orchestration.catchup import DaysDue, all_days, days_due
+from vantage_pipeline.orchestration.bubble_reading import parse_day, period_of
+from vantage_pipeline.orchestration.catchup import DaysDue, Due, all_days, days_due
 from vantage_pipeline.orchestration.config import By, Mode, SyncConfig
 from vantage_pipeline.orchestration.io_manager import WarehouseIOManager
-from vantage_pipeline.settings import load_settings
+from vantage_pipeline.settings import Settings, load_settings
 
 
 def sync(
@@ -32,7 +32,7 @@ def sync(
 ) -> int:
     """Sync the named resources, or all; gives the exit status."""
     settings = load_settings()
-    resources = configured(settings, names)
+    resources = _with_repairs(configured(settings, names))
     prepare(settings, resources)
     config = SyncConfig(
         mode=Mode.FULL if full else Mode.INCREMENTAL,
@@ -42,28 +42,20 @@ def sync(
         allow_delete=allow_delete,
         diff_file=_diff_file(diff, dry_run=dry_run),
     )
-    by_days = [resource for resource in resources if resource.partitioned]
     tags: dict[str, str] = {}
-    whole: list[Resource] = []
-    if by_days:
+    whole: tuple[Resource, ...] = ()
+    if any(resource.partitioned for resource in resources):
         today = datetime.now(UTC).date()
-        due = None if full else days_due(settings, resources, last=today)
-        tags = (due or all_days(settings, last=today)).tags()
-        whole = [] if due else by_days
+        due = Due(all_days(settings, last=today)) if full else days_due(settings, resources, last=today)
+        tags, whole = due.days.tags(), due.whole
     done = run(settings, resources, config, tags=tags, whole=whole)
     return print_done(done, title=_title("Sync", dry_run=dry_run), as_json=as_json)
 
 
 def sync_invoice(ids: Sequence[str], *, force: bool, dry_run: bool, diff: str | None, as_json: bool) -> int:
     """Sync invoices by id with all they link to, then the repairs; gives the exit status."""
-    settings = load_settings()
-    invoice, links = catalog.by_state("bubble_invoice"), catalog.by_state("bubble_links")
-    file = _diff_file(diff, dry_run=dry_run)
-    with closing(WarehouseIOManager()) as warehouse:
-        config = SyncConfig(ids=list(ids), force=force, dry_run=dry_run, diff_file=file)
-        done = run(settings, [invoice], config, warehouse=warehouse)
-        if all(item.status == "ok" for item in done):
-            done += run(settings, [links], SyncConfig(dry_run=dry_run, diff_file=file), warehouse=warehouse)
+    config = SyncConfig(ids=list(ids), force=force, dry_run=dry_run, diff_file=_diff_file(diff, dry_run=dry_run))
+    done = _repaired(load_settings(), catalog.by_state("bubble_invoice"), config)
     return print_done(done, title=_title("Invoices", dry_run=dry_run), as_json=as_json)
 
 
@@ -94,9 +86,27 @@ def backfill(
         config, tags = SyncConfig(dry_run=dry_run, limit=limit, diff_file=file), DaysDue(begin, end).tags()
     else:
         period = SyncConfig(by=kinds[by], from_date=first, to_date=last)
+        period_of(resource, period)
         config, tags = period.model_copy(update={"dry_run": dry_run, "limit": limit, "diff_file": file}), {}
-    done = run(settings, [resource], config, tags=tags)
+    done = _repaired(settings, resource, config, tags)
     return print_done(done, title=_title(f"Backfill {first} to {last}", dry_run=dry_run), as_json=as_json)
+
+
+def _repaired(
+    settings: Settings, resource: Resource, config: SyncConfig, tags: Mapping[str, str] | None = None
+) -> list[Done]:
+    """Run one resource, and the repairs of the links after it, whatever became of it."""
+    repairs = SyncConfig(dry_run=config.dry_run, diff_file=config.diff_file)
+    with closing(WarehouseIOManager()) as warehouse:
+        done = run(settings, [resource], config, tags=tags, warehouse=warehouse)
+        return done + run(settings, [catalog.by_state("bubble_links")], repairs, warehouse=warehouse)
+
+
+def _with_repairs(resources: tuple[Resource, ...]) -> tuple[Resource, ...]:
+    """The resources, and the repairs of the links between them after them."""
+    links = catalog.by_state("bubble_links")
+    mended = any(resource.partitioned for resource in resources)
+    return (*resources, links) if mended and links not in resources else resources
 
 
 def _title(title: str, *, dry_run: bool) -> str:

@@ -75,6 +75,8 @@ def print_done(done: Sequence[Done], *, title: str, as_json: bool) -> int:
                 typer.echo(f"  held back: {message}")
         for rejected in item.metadata.get("first_errors", [])[:5]:
             typer.echo(f"  {item.resource} {rejected['record']}: {rejected['message']}")
+        for message in item.metadata.get("links_unreadable", {}).values():
+            typer.echo(f"  {item.resource}: links wait: {message}")
         for step in item.metadata.get("steps", []):
             typer.echo(f"  {item.resource}: {step['action']}: {step['records']}")
     for item in failed:

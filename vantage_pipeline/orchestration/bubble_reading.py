@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
+from itertools import chain
 
 from vantage_pipeline import catalog
 from vantage_pipeline.catalog.model import Resource
@@ -44,7 +45,7 @@ class BubbleReading(Reading):
         self._window = window
         self._partition_key = partition_key
         self._deferred = deferred if config.mode is Mode.FULL else frozenset()
-        self._period = _period(resource, config)
+        self._period = period_of(resource, config)
         self._client = BubbleClient(settings)
         self.outcome.stats = self._client.session.stats
 
@@ -72,12 +73,14 @@ class BubbleReading(Reading):
             again=bool(self.config.ids) or self._period is not None,
             only_newer=bool(self.config.ids) and not self.config.force,
         )
+        # shared, so that it tells of a failure, too
+        self.outcome.extra["unreadable"] = related.unreadable
         if self.config.ids:
             self._fill_by_ids(related)
             return None
-        window = self._reading_window(before, whole=whole)
-        pages = limited(self._client.read(dataset, window, limit=self.config.limit), self.config.limit)
-        self._write(pages, load, related, progress)
+        windows = self._reading_windows(before, whole=whole)
+        pages = chain.from_iterable(self._client.read(dataset, w, limit=self.config.limit) for w in windows)
+        self._write(limited(pages, self.config.limit), load, related, progress)
         if self.config.limit is not None or self._period is not None:
             return None
         self.outcome.complete = whole
@@ -88,14 +91,12 @@ class BubbleReading(Reading):
             load.mark_deleted(dataset.table)
         return self._watermark(began, before, whole=whole)
 
-    def _reading_window(self, before: datetime | None, *, whole: bool) -> Window:
+    def _reading_windows(self, before: datetime | None, *, whole: bool) -> list[Window]:
+        """What is read: with a period by another date also the run's own days, which the UI then shows as read."""
+        days = [Window(start=self._window[0], end=self._window[1])] if self._window is not None else []
         if self._period is not None:
-            return self._period
-        if whole:
-            return Window()
-        if self._window is not None:
-            return Window(start=self._window[0], end=self._window[1])
-        return Window(start=before)
+            return [self._period, *days]
+        return [Window()] if whole else days or [Window(start=before)]
 
     def _watermark(self, began: datetime, before: datetime | None, *, whole: bool) -> datetime | None:
         """Where the table is complete up to now: moved only by a reading that joins on to what was there."""
@@ -111,7 +112,7 @@ class BubbleReading(Reading):
         for page in batched(told(pages, progress), min(BATCH, self.settings.batch_records)):
             load.report.api_calls = self._client.session.stats.requests
             with_children = self._period is not None and self.resource.name == "invoice"
-            related.write(page, self._children(page.records) if with_children else ())
+            related.write(page, self._children(page.records, related) if with_children else ())
 
     def _fill_by_ids(self, related: RelatedWriter) -> None:
         """Given records with everything they link to; what is not newer is left alone unless forced."""
@@ -120,7 +121,7 @@ class BubbleReading(Reading):
         records = [record for page in pages for record in page.records]
         related.steps.append(Step(f"read {dataset.table.name}", len(records)))
         if records:
-            children = self._children(records) if self.resource.name == "invoice" else ()
+            children = self._children(records, related) if self.resource.name == "invoice" else ()
             clean = all(page.clean for page in pages)
             related.write(Page(dataset.table, records, clean, {"ids": len(records)}), children)
         if related.skipped:
@@ -134,32 +135,37 @@ class BubbleReading(Reading):
                 f"{f'the other {len(records)} were written' if records else 'nothing was written'}; check the id"
             )
 
-    def _children(self, invoices: Sequence[Record]) -> Iterator[Page]:
+    def _children(self, invoices: Sequence[Record], related: RelatedWriter) -> Iterator[Page]:
         """What the invoices' lists name. A payment's id may be that of a submitted payment."""
-        items, payments = catalog.dataset_of("invoice_item"), catalog.dataset_of("payment")
-        # most items name their invoice, which takes fewer requests; the lists' ids find the rest
-        lists = {str(record.get("_id")): listed(record, "Linked Invoice Item") for record in invoices}
-        linked = list(self._client.linked_to(items, "Linked Invoice", {key: len(ids) for key, ids in lists.items()}))
-        found = _ids(linked)
-        yield from linked
-        yield from self._client.by_ids(items, [key for ids in lists.values() for key in ids if key not in found])
-        lists = {str(record.get("_id")): listed(record, "Linked Payment") for record in invoices}
-        linked = list(self._client.linked_to(payments, "Linked Invoice", {key: len(ids) for key, ids in lists.items()}))
+        yield from self._listed(invoices, "Linked Invoice Item", "invoice_item", related)
+        found: set[str] = set()
+        for page in self._listed(invoices, "Linked Payment", "payment", related):
+            found |= _ids([page])
+            yield page
+        left = [key for record in invoices for key in listed(record, "Linked Payment") if key not in found]
+        submitted = self._client.by_ids(catalog.dataset_of("submitted_payment"), left)
+        yield from related.readable("submitted_payment", submitted)
+
+    def _listed(self, invoices: Sequence[Record], name: str, table: str, related: RelatedWriter) -> Iterator[Page]:
+        """The records that name one of the invoices, and those that the invoices' lists name besides.
+
+        Most name their invoice, and are found in fewer requests that way.
+        """
+        dataset = catalog.dataset_of(table)
+        lists = {str(record.get("_id")): listed(record, name) for record in invoices}
+        expected = {key: len(ids) for key, ids in lists.items()}
+        linked = list(related.readable(table, self._client.linked_to(dataset, "Linked Invoice", expected)))
         yield from linked
         found = _ids(linked)
         rest = [key for ids in lists.values() for key in ids if key not in found]
-        there = list(self._client.by_ids(payments, rest))
-        yield from there
-        found = _ids(there)
-        submitted = catalog.dataset_of("submitted_payment")
-        yield from self._client.by_ids(submitted, [key for key in rest if key not in found])
+        yield from related.readable(table, self._client.by_ids(dataset, rest))
 
 
 def _ids(pages: Iterable[Page]) -> set[str]:
     return {str(record.get("_id")) for page in pages for record in page.records}
 
 
-def _period(resource: Resource, config: SyncConfig) -> Window | None:
+def period_of(resource: Resource, config: SyncConfig) -> Window | None:
     """The window of `by`, `from_date` and `to_date`.
 
     Raises:

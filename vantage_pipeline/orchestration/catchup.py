@@ -32,20 +32,28 @@ def all_days(settings: Settings, *, last: date) -> DaysDue:
     return DaysDue(min(first, last), last)
 
 
-def days_due(settings: Settings, resources: Iterable[Resource], *, last: date) -> DaysDue | None:
-    """The days up to `last` that some of the partitioned `resources` still lack.
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What is to be read so that nothing is missing: `days` of the resources by days, and all of those in `whole`."""
 
-    None when one of them has never been read whole, so that days alone would not do, or when the first
-    partition lies after `last`.
+    days: DaysDue
+    whole: tuple[Resource, ...] = ()
+
+
+def days_due(settings: Settings, resources: Iterable[Resource], *, last: date) -> Due:
+    """The days up to `last` that some of the partitioned `resources` still lack, and those that were never read whole.
+
+    Days alone would not do for these. All are read whole when the first partition lies after `last`.
     """
-    partitioned = [resource for resource in resources if resource.partitioned]
+    partitioned = tuple(resource for resource in resources if resource.partitioned)
     connection = engine.connect(engine.database_url(settings))
     try:
-        watermarks = [state.watermark(connection, resource.state) for resource in partitioned]
+        known = {resource.state: state.watermark(connection, resource.state) for resource in partitioned}
     finally:
         connection.close()
-    known = [watermark for watermark in watermarks if watermark is not None]
-    if not known or len(known) < len(watermarks):
-        return None
-    first = max(min(known).astimezone(UTC).date(), settings.bubble_start_date)
-    return DaysDue(min(first, last), last) if last >= settings.bubble_start_date else None
+    watermarks = [watermark for watermark in known.values() if watermark is not None]
+    if not watermarks or last < settings.bubble_start_date:
+        return Due(all_days(settings, last=last), partitioned)
+    first = max(min(watermarks).astimezone(UTC).date(), settings.bubble_start_date)
+    never = tuple(resource for resource in partitioned if known[resource.state] is None)
+    return Due(DaysDue(min(first, last), last), never)

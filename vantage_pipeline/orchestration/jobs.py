@@ -68,8 +68,9 @@ BUBBLE_DAILY = _job(
 BUBBLE_FULL = _job(
     "bubble_full", BUBBLE_RESOURCES, _FULL, "Everything in Bubble; what is gone there is marked deleted."
 )
+ONE_INVOICE = "sync_invoice"
 SYNC_INVOICE = _job(
-    "sync_invoice",
+    ONE_INVOICE,
     _INVOICES,
     _INCREMENTAL,
     "Given invoices now, with everything they link to: put their ids into ops.bubble__invoice.config.ids.",

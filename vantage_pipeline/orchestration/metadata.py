@@ -42,10 +42,12 @@ def describe(reading: Reading, url: str) -> Mapping[str, Any]:
         "seconds": round(outcome.seconds, 3),
         "watermark_before": _moment(report.watermark_before),
         "watermark_after": _moment(report.watermark_after),
-        **outcome.extra,
+        **{name: value for name, value in outcome.extra.items() if name != "unreadable"},
     }
     if outcome.seconds:
         shown["records_per_second"] = round(report.fetched / outcome.seconds, 1)
+    if unreadable := outcome.extra.get("unreadable"):
+        shown["links_unreadable"] = dict(unreadable)
     if report.related.created or report.related.updated:
         shown["related_created"] = report.related.created
         shown["related_updated"] = report.related.updated

@@ -6,8 +6,10 @@ import dagster as dg
 
 from vantage_pipeline.catalog import RESOURCES
 from vantage_pipeline.catalog.model import Resource
+from vantage_pipeline.errors import UsageError
 from vantage_pipeline.orchestration.bubble_reading import BubbleReading
 from vantage_pipeline.orchestration.config import SyncConfig
+from vantage_pipeline.orchestration.jobs import ONE_INVOICE, op_name
 from vantage_pipeline.orchestration.partitions import window_of
 from vantage_pipeline.orchestration.reading import DerivedReading, Reading, VantageReading
 from vantage_pipeline.settings import Settings
@@ -21,6 +23,8 @@ def plan_reading(
         return DerivedReading(resource, settings, config)
     if resource.system == "vantage":
         return VantageReading(resource, settings, config)
+    if context.run.job_name == ONE_INVOICE and resource.name == "invoice" and not config.ids:
+        raise UsageError(f"{ONE_INVOICE}: which invoices? Put their ids into ops.{op_name(resource)}.config.ids")
     keys = _partition_keys(resource, context)
     return BubbleReading(
         resource,

@@ -7,11 +7,12 @@ not have stays a pending link.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from vantage_pipeline import catalog
 from vantage_pipeline.catalog.model import Resource, Table
+from vantage_pipeline.errors import SourceNotFound, SourceRefused
 from vantage_pipeline.orchestration.pump import Mappers, batched
 from vantage_pipeline.records.model import Page, Record, RowBatch
 from vantage_pipeline.sources.bubble import BubbleClient, moment_of
@@ -50,6 +51,8 @@ class RelatedWriter:
     deferred: frozenset[str] = frozenset()
     again: bool = False
     only_newer: bool = False
+    unreadable: dict[str, str] = field(default_factory=dict)
+    """Tables whose records could not be asked for, and why: the type is unknown, or hidden."""
     skipped: int = 0
     """Of the records given to `write`, those that were left alone."""
     steps: list[Step] = field(default_factory=list)
@@ -112,7 +115,7 @@ class RelatedWriter:
                     break
             else:
                 break
-            pages = list(batched(self.client.by_ids(catalog.dataset_of(name), keys), BATCH))
+            pages = list(batched(self.readable(name, self.client.by_ids(catalog.dataset_of(name), keys)), BATCH))
             self.steps.append(Step(f"fetched {name}", sum(len(page.records) for page in pages)))
             for page in pages:
                 there.update(_ids(page.records))
@@ -122,6 +125,18 @@ class RelatedWriter:
                 wanted.setdefault(alias, []).extend(key for key in keys if key not in there)
             fetched[:0] = pages
         return fetched
+
+    def readable(self, name: str, pages: Iterable[Page]) -> Iterator[Page]:
+        """The pages of a table that others link to; none, and a note, where the app does not let it be read.
+
+        Its own sync fails for that. What links to it does not: its links wait.
+        """
+        if name in self.unreadable:
+            return
+        try:
+            yield from pages
+        except (SourceRefused, SourceNotFound) as error:
+            self.unreadable[name] = str(error)
 
     def _alias(self, name: str) -> str | None:
         """The table whose keys also name records of this one, where it is not read later on."""

@@ -7,7 +7,7 @@ from datetime import UTC, timedelta
 import dagster as dg
 
 from vantage_pipeline.catalog import BUBBLE_RESOURCES
-from vantage_pipeline.orchestration.catchup import all_days, days_due
+from vantage_pipeline.orchestration.catchup import days_due
 from vantage_pipeline.orchestration.config import Mode, SyncConfig
 from vantage_pipeline.orchestration.jobs import (
     BUBBLE_DAILY,
@@ -53,12 +53,8 @@ def build_schedules() -> list[dg.ScheduleDefinition]:
         # where the database does not answer the tick fails: it is tried again, which one that is skipped is not
         due = days_due(settings, BUBBLE_RESOURCES, last=yesterday)
         run_key = context.scheduled_execution_time.isoformat()
-        if due is None:
-            everything = run_config(BUBBLE_RESOURCES, SyncConfig(mode=Mode.FULL))
-            return dg.RunRequest(
-                run_key=run_key, run_config=dict(everything), tags=all_days(settings, last=yesterday).tags()
-            )
-        return dg.RunRequest(run_key=run_key, tags=due.tags())
+        whole = run_config(due.whole, SyncConfig(mode=Mode.FULL))
+        return dg.RunRequest(run_key=run_key, run_config=dict(whole), tags=due.days.tags())
 
     @dg.schedule(
         name="weekly_verification",

@@ -9,6 +9,7 @@ import dagster as dg
 from psycopg2.extensions import connection as Connection
 
 from vantage_pipeline.orchestration import run_records
+from vantage_pipeline.orchestration.skipped import build_resume_skipped
 from vantage_pipeline.orchestration.throttled import build_resume_throttled
 from vantage_pipeline.orchestration.watching import build_watch_health
 from vantage_pipeline.settings import load_settings
@@ -63,6 +64,7 @@ def build_sensors() -> list[dg.SensorDefinition]:
         *(_build(recorder) for recorder in _RECORDERS),
         _build_close_lost_runs(),
         build_resume_throttled(),
+        build_resume_skipped(),
         build_watch_health(),
     ]
 

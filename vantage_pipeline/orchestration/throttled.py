@@ -13,7 +13,7 @@ from psycopg2.extensions import connection as Connection
 from vantage_pipeline.catalog import by_state
 from vantage_pipeline.catalog.model import Resource
 from vantage_pipeline.errors import SourceThrottled
-from vantage_pipeline.orchestration.catchup import all_days, days_due
+from vantage_pipeline.orchestration.catchup import days_due
 from vantage_pipeline.orchestration.config import Mode, SyncConfig
 from vantage_pipeline.orchestration.jobs import BUBBLE_DAILY, VANTAGE_INCREMENTAL, asset_key, run_config
 from vantage_pipeline.settings import Settings, load_settings
@@ -58,17 +58,16 @@ def requests_for(settings: Settings, due: Sequence[PutOff], now: datetime) -> It
         if not chosen or system not in settings.configured_systems:
             continue
         resources = [item.resource for item in chosen]
-        config, tags = SyncConfig(), dict[str, str]()
+        options, tags = dict[str, Any](), dict[str, str]()
         if any(resource.partitioned for resource in resources):
             today = now.astimezone(UTC).date()
-            days = days_due(settings, resources, last=today)
-            config = SyncConfig(mode=Mode.FULL) if days is None else config
-            tags = (days or all_days(settings, last=today)).tags()
+            due_days = days_due(settings, resources, last=today)
+            options, tags = dict(run_config(due_days.whole, SyncConfig(mode=Mode.FULL))), due_days.days.tags()
         yield dg.RunRequest(
             run_key="put off: " + ", ".join(sorted({item.run_id for item in chosen})),
             job_name=_JOBS[system].name,
             asset_selection=[asset_key(resource) for resource in resources],
-            run_config=dict[str, Any](run_config(resources, config)),
+            run_config=options,
             tags=tags,
         )
 
