@@ -20,7 +20,10 @@ from vantage_pipeline.warehouse.load import Load
 from vantage_pipeline.warehouse.load_report import LoadOptions
 from vantage_pipeline.warehouse.state import Run
 from vantage_pipeline.warehouse.verdict import Kind
-from vantage_pipeline.warehouse.verification import differing_keys, mass_cleared
+from vantage_pipeline.warehouse.verification import differing_keys, mass_cleared, mass_missing
+
+_SLICE = 1_000
+"""Records mended in one batch, at most; fewer where a sync's batches are smaller."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +54,19 @@ def repair_records(settings: Settings, resource: Resource, workspace: Workspace,
     columns = {f"{d.table.name}.{c.name}" for d in resource.datasets for c in d.table.columns}
     options = _options(settings, allow_clearing=frozenset(columns - held))
 
+    size = min(_SLICE, settings.batch_records)
+
     def work(load: Load) -> None:
         for dataset in resource.datasets:
+            too_many = mass_missing(
+                workspace, dataset.table, share=settings.delete_guard_share, records=settings.delete_guard_records
+            )
+            if too_many is not None:
+                load.hold_back(too_many)
             if resource.system == "bubble":
-                _mend_by_ids(settings, dataset, workspace, began, load)
+                _mend_by_ids(settings, dataset, workspace, began, load, size=size, marking=too_many is None)
             else:
-                _mend_gathered(dataset, workspace, began, load)
+                _mend_gathered(dataset, workspace, began, load, size=size, marking=too_many is None)
 
     return _loaded(settings, resource, run, options, work)
 
@@ -70,26 +80,34 @@ def repair_derived(settings: Settings, resource: Resource, run: Run) -> Repaired
     return _loaded(settings, resource, run, _options(settings), work)
 
 
-def _mend_by_ids(settings: Settings, dataset: Dataset, workspace: Workspace, began: datetime, load: Load) -> None:
+def _mend_by_ids(
+    settings: Settings, dataset: Dataset, workspace: Workspace, began: datetime, load: Load, *, size: int, marking: bool
+) -> None:
+    """`marking`: whether rows that the source does not have are marked as deleted."""
     client = BubbleClient(settings)
     table = dataset.table
     try:
-        mapper = Mappers(load, settings).of(table)
-        extra = {key for keys in differing_keys(workspace, table, Kind.EXTRA) for key in keys}
-        for keys in differing_keys(workspace, table, *Kind):
+        mappers = Mappers(load, settings)
+        extra = {key for keys in differing_keys(workspace, table, Kind.EXTRA, size=size) for key in keys}
+        for keys in differing_keys(workspace, table, *Kind, size=size):
             pages = client.by_ids(dataset, keys)
-            there = {key for page in pages for key in _written(load, mapper.map(page))}
+            there = {key for page in pages for key in _written(load, mappers.rows(page))}
             load.report.api_calls = client.session.stats.requests
-            load.mark_keys_deleted(table, [key for key in keys if key in extra - there], untouched_since=began)
+            if marking:
+                load.mark_keys_deleted(table, [key for key in keys if key in extra - there], untouched_since=began)
     finally:
         client.close()
 
 
-def _mend_gathered(dataset: Dataset, workspace: Workspace, began: datetime, load: Load) -> None:
+def _mend_gathered(
+    dataset: Dataset, workspace: Workspace, began: datetime, load: Load, *, size: int, marking: bool
+) -> None:
     table = dataset.table
-    for keys in differing_keys(workspace, table, Kind.MISSING, Kind.FIELD):
+    for keys in differing_keys(workspace, table, Kind.MISSING, Kind.FIELD, size=size):
         _written(load, staged_batch(workspace, table, keys, untouched_since=began))
-    for keys in differing_keys(workspace, table, Kind.EXTRA):
+    if not marking:
+        return
+    for keys in differing_keys(workspace, table, Kind.EXTRA, size=size):
         load.mark_keys_deleted(table, keys, untouched_since=began)
 
 
