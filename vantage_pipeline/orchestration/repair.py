@@ -9,6 +9,7 @@ from datetime import datetime
 from vantage_pipeline.catalog.model import Dataset, Resource
 from vantage_pipeline.orchestration.config import SyncConfig
 from vantage_pipeline.orchestration.io_manager import as_error
+from vantage_pipeline.orchestration.load_options import load_options
 from vantage_pipeline.orchestration.pump import Mappers
 from vantage_pipeline.orchestration.reading import DerivedReading
 from vantage_pipeline.records.model import RowBatch
@@ -143,13 +144,6 @@ def _loaded(
 
 def _options(settings: Settings, *, allow_clearing: frozenset[str] = frozenset()) -> LoadOptions:
     """A batch of nothing but differing rows says nothing about a column's share: what may be cleared is named."""
-    return LoadOptions(
-        lock_wait_seconds=settings.lock_wait_seconds,
-        max_rejected_share=1.0,
-        clear_share=0.0,
-        clear_records=1,
-        allow_clearing=allow_clearing,
-        delete_share=settings.delete_guard_share,
-        delete_records=settings.delete_guard_records,
-        change_history=settings.change_history,
+    return replace(
+        load_options(settings), max_rejected_share=1.0, clear_share=0.0, clear_records=1, allow_clearing=allow_clearing
     )
