@@ -37,7 +37,7 @@ def last_run(database: Database) -> tuple[str, str, str]:
         "SELECT status, triggered_by, options::text FROM vantage_sync_history WHERE resource = 'bubble_customer'"
         " ORDER BY id DESC LIMIT 1"
     )
-    return row  # type: ignore[return-value]
+    return row
 
 
 def test_list_show_and_replay_of_one_of_some_and_of_all(
