@@ -6,6 +6,7 @@ import time
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,6 +15,7 @@ from dagster._core.storage.tags import RETRY_NUMBER_TAG
 
 from vantage_pipeline.errors import PipelineError, SourceThrottled
 from vantage_pipeline.orchestration.differences import DifferenceFiles
+from vantage_pipeline.orchestration.load_options import load_options
 from vantage_pipeline.orchestration.metadata import describe
 from vantage_pipeline.orchestration.progress import Teller
 from vantage_pipeline.orchestration.reading import Reading
@@ -152,19 +154,12 @@ def trigger_of(tags: Mapping[str, str]) -> str:
 def _options(reading: Reading) -> LoadOptions:
     settings, config = reading.settings, reading.config
     wait = settings.lock_wait_seconds if config.wait_seconds is None else config.wait_seconds
-    return LoadOptions(
+    return replace(
+        load_options(settings),
         dry_run=config.dry_run,
         lock_wait_seconds=wait,
-        table_lock_seconds=settings.table_lock_seconds,
-        max_rejected_share=settings.max_rejected_share,
-        max_rejected_records=settings.max_rejected_records,
-        clear_share=settings.clear_guard_share,
-        clear_records=settings.clear_guard_records,
         allow_clearing=frozenset(config.allow_clear),
-        delete_share=settings.delete_guard_share,
-        delete_records=settings.delete_guard_records,
         allow_deleting=config.allow_delete,
-        change_history=settings.change_history,
         differences_kept=None if config.diff_file else config.differences,
     )
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from vantage_pipeline.catalog.model import Dataset, Resource
 from vantage_pipeline.orchestration.config import SyncConfig
 from vantage_pipeline.orchestration.io_manager import as_error, is_cancel
+from vantage_pipeline.orchestration.load_options import load_options
 from vantage_pipeline.orchestration.pump import Mappers
 from vantage_pipeline.orchestration.reading import DerivedReading
 from vantage_pipeline.records.model import RowBatch
@@ -20,7 +21,10 @@ from vantage_pipeline.warehouse.load import Load
 from vantage_pipeline.warehouse.load_report import LoadOptions
 from vantage_pipeline.warehouse.state import Run
 from vantage_pipeline.warehouse.verdict import Kind
-from vantage_pipeline.warehouse.verification import differing_keys, mass_cleared
+from vantage_pipeline.warehouse.verification import differing_keys, mass_cleared, mass_missing
+
+_SLICE = 1_000
+"""Records mended in one batch, at most; fewer where a sync's batches are smaller."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +55,19 @@ def repair_records(settings: Settings, resource: Resource, workspace: Workspace,
     columns = {f"{d.table.name}.{c.name}" for d in resource.datasets for c in d.table.columns}
     options = _options(settings, allow_clearing=frozenset(columns - held))
 
+    size = min(_SLICE, settings.batch_records)
+
     def work(load: Load) -> None:
         for dataset in resource.datasets:
+            too_many = mass_missing(
+                workspace, dataset.table, share=settings.delete_guard_share, records=settings.delete_guard_records
+            )
+            if too_many is not None:
+                load.hold_back(too_many)
             if resource.system == "bubble":
-                _mend_by_ids(settings, dataset, workspace, began, load)
+                _mend_by_ids(settings, dataset, workspace, began, load, size=size, marking=too_many is None)
             else:
-                _mend_gathered(dataset, workspace, began, load)
+                _mend_gathered(dataset, workspace, began, load, size=size, marking=too_many is None)
 
     return _loaded(settings, resource, run, options, work)
 
@@ -70,26 +81,34 @@ def repair_derived(settings: Settings, resource: Resource, run: Run) -> Repaired
     return _loaded(settings, resource, run, _options(settings), work)
 
 
-def _mend_by_ids(settings: Settings, dataset: Dataset, workspace: Workspace, began: datetime, load: Load) -> None:
+def _mend_by_ids(
+    settings: Settings, dataset: Dataset, workspace: Workspace, began: datetime, load: Load, *, size: int, marking: bool
+) -> None:
+    """`marking`: whether rows that the source does not have are marked as deleted."""
     client = BubbleClient(settings)
     table = dataset.table
     try:
-        mapper = Mappers(load, settings).of(table)
-        extra = {key for keys in differing_keys(workspace, table, Kind.EXTRA) for key in keys}
-        for keys in differing_keys(workspace, table, *Kind):
+        mappers = Mappers(load, settings)
+        extra = {key for keys in differing_keys(workspace, table, Kind.EXTRA, size=size) for key in keys}
+        for keys in differing_keys(workspace, table, *Kind, size=size):
             pages = client.by_ids(dataset, keys)
-            there = {key for page in pages for key in _written(load, mapper.map(page))}
+            there = {key for page in pages for key in _written(load, mappers.rows(page))}
             load.report.api_calls = client.session.stats.requests
-            load.mark_keys_deleted(table, [key for key in keys if key in extra - there], untouched_since=began)
+            if marking:
+                load.mark_keys_deleted(table, [key for key in keys if key in extra - there], untouched_since=began)
     finally:
         client.close()
 
 
-def _mend_gathered(dataset: Dataset, workspace: Workspace, began: datetime, load: Load) -> None:
+def _mend_gathered(
+    dataset: Dataset, workspace: Workspace, began: datetime, load: Load, *, size: int, marking: bool
+) -> None:
     table = dataset.table
-    for keys in differing_keys(workspace, table, Kind.MISSING, Kind.FIELD):
+    for keys in differing_keys(workspace, table, Kind.MISSING, Kind.FIELD, size=size):
         _written(load, staged_batch(workspace, table, keys, untouched_since=began))
-    for keys in differing_keys(workspace, table, Kind.EXTRA):
+    if not marking:
+        return
+    for keys in differing_keys(workspace, table, Kind.EXTRA, size=size):
         load.mark_keys_deleted(table, keys, untouched_since=began)
 
 
@@ -126,13 +145,6 @@ def _loaded(
 
 def _options(settings: Settings, *, allow_clearing: frozenset[str] = frozenset()) -> LoadOptions:
     """A batch of nothing but differing rows says nothing about a column's share: what may be cleared is named."""
-    return LoadOptions(
-        lock_wait_seconds=settings.lock_wait_seconds,
-        max_rejected_share=1.0,
-        clear_share=0.0,
-        clear_records=1,
-        allow_clearing=allow_clearing,
-        delete_share=settings.delete_guard_share,
-        delete_records=settings.delete_guard_records,
-        change_history=settings.change_history,
+    return replace(
+        load_options(settings), max_rejected_share=1.0, clear_share=0.0, clear_records=1, allow_clearing=allow_clearing
     )

@@ -11,7 +11,9 @@ from vantage_pipeline.catalog.model import Resource
 from vantage_pipeline.orchestration.io_manager import trigger_of
 from vantage_pipeline.orchestration.jobs import asset_key, verification_key
 from vantage_pipeline.orchestration.verification import Verification, verify
-from vantage_pipeline.settings import load_settings
+from vantage_pipeline.settings import Settings, load_settings
+from vantage_pipeline.warehouse import engine
+from vantage_pipeline.warehouse.findings import look, subject
 from vantage_pipeline.warehouse.state import Run
 from vantage_pipeline.warehouse.verdict import Verdict
 
@@ -19,6 +21,9 @@ _COUNTS = ("records", "rows", "missing", "extra", "changed", "wrong_sums", "wait
 _MISMATCH = ("table", "key", "kind", "field", "here", "source")
 _SUM = ("table", "column", "per", "group", "here", "source")
 _ACCOUNTED = ("table", "key", "why")
+_FINDING = ("kind", "where", "count", "example", "wrong")
+IN_ORDER = "warehouse_in_order"
+"""The check of what is found in the tables by themselves."""
 
 
 class VerificationConfig(dg.Config):
@@ -48,17 +53,26 @@ def build_verification(system: str) -> dg.AssetsDefinition:
                 check_name(resource), asset=key, description=f"The rows of {resource.asset} are the source's records."
             )
             for resource in resources
+        ]
+        + [
+            dg.AssetCheckSpec(
+                IN_ORDER,
+                asset=key,
+                description="What the migrations made is there and valid; no doubles, no orphans.",
+            )
         ],
     )
     def verification(context: dg.AssetExecutionContext, config: VerificationConfig) -> Iterator[Any]:
         run = Run(context.run_id, triggered_by=f"{trigger_of(context.run.tags)} (verification)")
-        done = verify(load_settings(), resources, mend=run if config.repair else None)
+        settings = load_settings()
+        done = verify(settings, resources, mend=run if config.repair else None)
         yield dg.MaterializeResult(
             metadata=_metadata(done),
             check_results=[
                 dg.AssetCheckResult(check_name=check_name(resource), passed=verdict.equal, metadata=_details(verdict))
                 for resource, verdict in zip(resources, done.verdicts, strict=True)
-            ],
+            ]
+            + [_in_order(settings, resources)],
         )
 
     return verification
@@ -72,6 +86,24 @@ def build_verifications() -> list[dg.AssetsDefinition]:
 def check_name(resource: Resource) -> str:
     """The check that says whether a resource's rows are what its source has."""
     return f"{resource.name}_match_source"
+
+
+def _in_order(settings: Settings, resources: Sequence[Resource]) -> dg.AssetCheckResult:
+    """What is found in the warehouse itself, by the same looks as ``verify``; links that wait are only told.
+
+    What belongs to no resource (the state's tables, functions) is in each system's check.
+    """
+    others = {name for r in RESOURCES if r not in resources for name in (r.state, *r.tables)}
+    connection = engine.connect(engine.database_url(settings))
+    try:
+        found = [finding for finding in look(connection) if subject(finding) not in others]
+    finally:
+        connection.close()
+    return dg.AssetCheckResult(
+        check_name=IN_ORDER,
+        passed=not any(finding.wrong for finding in found),
+        metadata={"findings": _table(_FINDING, found)} if found else {},
+    )
 
 
 def _metadata(done: Verification) -> dict[str, Any]:
@@ -107,6 +139,8 @@ def _table(fields: Sequence[str], rows: Sequence[object]) -> dg.TableMetadataVal
 
 
 def _cell(value: object) -> str | int:
+    if isinstance(value, bool):
+        return "yes" if value else ""
     if isinstance(value, int):
         return value
     return "; ".join(value) if isinstance(value, tuple) else "" if value is None else str(value)[:500]

@@ -101,10 +101,10 @@ def look(connection: Connection, resources: Iterable[Resource] = ()) -> list[Fin
     """Everything found, or what concerns the given resources; what needs mending first."""
     names = {name for resource in resources for name in (resource.state, *resource.tables)}
     found = _found(connection)
-    return [finding for finding in found if not names or _subject(finding) in names]
+    return [finding for finding in found if not names or subject(finding) in names]
 
 
-def _subject(finding: Finding) -> str:
+def subject(finding: Finding) -> str:
     """The table or resource that a finding is about."""
     return finding.where.rpartition(" ")[2].partition(".")[0]
 

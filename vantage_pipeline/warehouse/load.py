@@ -69,7 +69,7 @@ class Load:
         self._run = run
         self._merges: dict[str, Merge] = {}
         self._types: dict[str, dict[str, ColumnType]] = {}
-        self._quarantined_keys: dict[str, set[str]] = {}
+        self._quarantined_keys: dict[tuple[str, str], set[str]] = {}
         self._fields: dict[str, Counter[str]] = {}
         self._began = datetime.max.replace(tzinfo=UTC)
         self.report = LoadReport(resource.state, differences=Differences(self._options.differences_kept))
@@ -145,6 +145,7 @@ class Load:
         own = resource is None or resource.state == self._resource.state
         owner = resource or self._resource
         self._prepare(batch.table)
+        quarantined = self._quarantined(batch.table, owner)
 
         def attempt(cursor: Cursor) -> tuple[MergeCounts, list[Rejection], list[HeldBack], int]:
             if self._foresight is not None:
@@ -166,7 +167,7 @@ class Load:
             filled = pending.complete(cursor, batch.table, resource=owner.state, run_id=self._run.run_id)
             quarantine.settle(
                 cursor,
-                self._quarantined_keys[batch.table.name],
+                quarantined,
                 batch,
                 rejections,
                 resource=owner.state,
@@ -181,6 +182,7 @@ class Load:
         counts, rejections, held, filled = self._transaction("batch", attempt)
         self._fields.setdefault(batch.table.name, Counter()).update(batch.fields)
         self._count(batch, counts, rejections, own=own)
+        quarantined |= {rejection.record_key for rejection in rejections}
         self.report.held_back.extend(held)
         self.report.links_filled += filled
         if self._foresight is not None:
@@ -232,6 +234,14 @@ class Load:
             )
 
         return self._mark_deleted(table, attempt)
+
+    def hold_back(self, held: HeldBack) -> None:
+        """Record and report what is not done because it is too much at once."""
+        self._transaction(
+            "deletion",
+            lambda cursor: guard.record(cursor, held, run_id=self._run.run_id, resource=self._resource.state),
+        )
+        self.report.held_back.append(held)
 
     def _mark_deleted(self, table: Table, attempt: Callable[[Cursor], tuple[list[str], HeldBack | None]]) -> int:
         deleted, held = self._transaction("deletion", attempt)
@@ -353,11 +363,16 @@ class Load:
         staging.create(self._connection, table, live)
         self._merges[table.name] = Merge(table, live)
         self._types[table.name] = tables.column_types(live)
-        with self._connection.cursor() as cursor:
-            self._quarantined_keys[table.name] = quarantine.open_keys(
-                cursor, resource=self._resource.state, table=table.name
-            )
         self._commit()
+
+    def _quarantined(self, table: Table, owner: Resource) -> set[str]:
+        """The keys that are in quarantine as `owner`'s records, which need not be this load's own."""
+        at = (owner.state, table.name)
+        if at not in self._quarantined_keys:
+            with refusals.explaining(self._resource.state), self._connection.cursor() as cursor:
+                self._quarantined_keys[at] = quarantine.open_keys(cursor, resource=owner.state, table=table.name)
+            self._commit()
+        return self._quarantined_keys[at]
 
     def _transaction(self, name: str, work: Callable[[Cursor], T]) -> T:
         """Run `work` in one transaction, again when PostgreSQL asks for it. `name` is that of its crash points.
@@ -436,4 +451,3 @@ class Load:
                 report.unmapped_types.update({t: n for t, n in types.items() if t and t not in KNOWN_TRANSACTION_TYPES})
         report.by_table[batch.table.name] = report.by_table.get(batch.table.name, MergeCounts()) + counts
         report.rejections.extend(rejections[: max(0, state.ERRORS_LISTED - len(report.rejections))])
-        self._quarantined_keys[batch.table.name] |= {rejection.record_key for rejection in rejections}

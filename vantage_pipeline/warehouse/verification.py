@@ -11,6 +11,7 @@ from vantage_pipeline.catalog.model import Resource, Table
 from vantage_pipeline.warehouse import comparison, sums
 from vantage_pipeline.warehouse.comparison import Moment, differing_name, ours_name
 from vantage_pipeline.warehouse.gathering import Workspace, refused_name, source_name
+from vantage_pipeline.warehouse.guard import HeldBack
 from vantage_pipeline.warehouse.verdict import Accounted, Kind, Mismatch, Verdict, WrongSum
 
 
@@ -68,6 +69,23 @@ def mass_cleared(workspace: Workspace, table: Table, *, share: float, records: i
                 held.append(f"{table.name}.{name}")
     workspace.connection.commit()
     return frozenset(held)
+
+
+def mass_missing(workspace: Workspace, table: Table, *, share: float, records: int) -> HeldBack | None:
+    """The rows that the source does not have, all of them, where a sync would hold back so many deletions."""
+    with workspace.connection.cursor() as cursor:
+        cursor.execute(
+            sql.SQL("SELECT count(DISTINCT key) FROM {} WHERE kind = %s AND NOT waiting").format(
+                differing_name(table.name)
+            ),
+            (Kind.EXTRA.value,),
+        )
+        gone = int((cursor.fetchone() or (0,))[0])
+        rows = _count(cursor, ours_name(table.name), " WHERE __deleted_at IS NULL")
+    workspace.connection.commit()
+    if gone > records and gone > share * rows:
+        return HeldBack(table.name, "delete", "", gone, gone / max(rows, 1))
+    return None
 
 
 def differing_keys(workspace: Workspace, table: Table, *kinds: Kind, size: int = 1_000) -> Iterator[list[str]]:

@@ -269,6 +269,23 @@ def test_a_record_that_leaves_an_unread_window_for_one_that_was_read_is_not_mark
     assert database.scalar("SELECT count(*) FROM customer WHERE deleted_at IS NOT NULL") == 0
 
 
+def test_a_fetched_parent_that_arrives_well_leaves_the_quarantine(pipeline: Pipeline) -> None:
+    store = pipeline.sandbox.bubble
+    invoice = next(i for i in store.records["invoice"].values() if i.get("Linked Customer"))
+    customer = store.records["customer_profile"][invoice["Linked Customer"]]
+    good = customer["Modified Date"]
+    open_entries = "SELECT resource, record_key FROM vantage_quarantine WHERE resolved_at IS NULL"
+    customer["Modified Date"] = "not a time"
+    store.changed("customer_profile")
+    pipeline.sync("bubble/invoice", ids=[invoice["_id"]])
+    assert pipeline.database.rows(open_entries) == [("bubble_customer", customer["_id"])]
+    customer["Modified Date"] = good
+    store.changed("customer_profile")
+    pipeline.sync("bubble/invoice", ids=[invoice["_id"]], force=True)
+    assert pipeline.database.scalar(f"SELECT count(*) FROM customer WHERE customer_id = '{customer['_id']}'") == 1
+    assert pipeline.database.rows(open_entries) == []
+
+
 def test_a_dangling_link_waits_and_the_row_goes_in(pipeline: Pipeline) -> None:
     customer = next(iter(pipeline.sandbox.bubble.records["customer_profile"].values()))
     customer["Linked Agent"] = "5x5"

@@ -344,6 +344,65 @@ def test_guards_hide_nothing_and_hold_back_a_repair(bubble: Verifier) -> None:
     assert bubble.verify("bubble/customer", repair=True).equal
 
 
+@pytest.mark.parametrize(
+    ("name", "table", "state"),
+    [("cashflows", "transactions", "cashflows"), ("bubble/customer", "customer", "bubble_customer")],
+)
+def test_deletions_are_weighed_whole_however_small_the_slices(
+    verifier: Verifier, name: str, table: str, state: str
+) -> None:
+    """Five slices of eight rows, each below the guard by itself."""
+    verifier.pipeline.sync(name, full=True)
+    if name == "cashflows":
+        del verifier.sandbox.vantage.records["cashflows"][-40:]
+    else:
+        for key in list(verifier.sandbox.bubble.records["customer_profile"])[:40]:
+            verifier.sandbox.bubble.remove("customer_profile", key)
+    verifier.settings = verifier.settings.model_copy(update={"batch_records": 8})
+    gone = verifier.found(name).extra
+    assert gone == 40
+    done = verifier.verify(name, repair=True)
+    assert not done.equal
+    assert (done.repaired[0].deleted, len(done.repaired[0].held_back)) == (0, 1)
+    assert "40 rows" in done.repaired[0].held_back[0]
+    assert verifier.database.scalar(f"SELECT count(*) FROM {table} WHERE deleted_at IS NOT NULL") == 0
+    assert verifier.database.rows("SELECT resource, kind, records, run_id FROM vantage_held_back") == [
+        (state, "delete", 40, "mending")
+    ]
+    assert "DELETE_HELD_BACK" in verifier.database.scalar(
+        f"SELECT errors::text FROM vantage_sync_history WHERE resource = '{state}' ORDER BY id DESC LIMIT 1"
+    )
+    verifier.settings = verifier.settings.model_copy(update={"delete_guard_share": 0.9})
+    done = verifier.verify(name, repair=True)
+    assert (done.equal, done.repaired[0].deleted) == (True, 40)
+
+
+def test_a_refused_record_of_a_repair_shows_no_secret(bubble: Verifier) -> None:
+    """It goes bad between the comparing reading and that by its id."""
+    secret = bubble.settings.bubble_api_token
+    assert secret is not None
+    token = secret.get_secret_value()
+    agent = next(iter(bubble.sandbox.bubble.records["agent"].values()))
+    good = agent["Modified Date"]
+
+    def go_bad(_path: str) -> None:
+        mending = bubble.database.scalar(
+            "SELECT last_sync_status = 'running' FROM vantage_sync_state WHERE resource = 'bubble_agent'"
+        )
+        agent["Modified Date"] = f"not a time but {token}" if mending else good
+        bubble.sandbox.bubble.changed("agent")
+
+    bubble.sandbox.on_request.append(go_bad)
+    bubble.database.rows(f"UPDATE agent SET name = 'by hand' WHERE bubble_id = '{agent['_id']}'")
+    bubble.verify("bubble/agent", repair=True)
+    told = bubble.database.rows(
+        "SELECT message FROM vantage_quarantine UNION ALL SELECT errors::text FROM vantage_sync_history"
+        " WHERE run_id = 'mending' UNION ALL SELECT errors::text FROM vantage_sync_state"
+    )
+    assert "not a time but" in str(told)
+    assert token not in str(told)
+
+
 def test_a_repair_respects_a_sync_that_came_in_between(vantage: Verifier) -> None:
     """A sync writes a newer version while the reading goes on: it is neither reported nor undone."""
     vantage.database.rows("UPDATE investors SET country = 'by hand' WHERE external_id IN ('10001', '10002')")

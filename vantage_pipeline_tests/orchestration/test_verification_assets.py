@@ -10,6 +10,8 @@ import pytest
 
 from vantage_pipeline.catalog import RESOURCES
 from vantage_pipeline.definitions import defs
+from vantage_pipeline.orchestration.alerting.instance import failed_checks
+from vantage_pipeline.orchestration.verification_assets import IN_ORDER
 from vantage_pipeline.sandbox import Sandbox
 from vantage_pipeline.settings import Settings
 from vantage_pipeline_tests.database import Database
@@ -39,7 +41,7 @@ def test_a_check_for_each_resource_says_what_differs_and_a_repair_mends(
 
     found = materialized(dagster_instance, repair=False)
     checks = {e.check_name: e for e in found.get_asset_check_evaluations()}
-    assert checks.keys() == {f"{r.name}_match_source" for r in RESOURCES if r.system == "vantage"}
+    assert checks.keys() == {f"{r.name}_match_source" for r in RESOURCES if r.system == "vantage"} | {IN_ORDER}
     assert {name for name, e in checks.items() if not e.passed} == {"accounts_match_source", "valuations_match_source"}
     metadata = checks["accounts_match_source"].metadata
     assert (metadata["records"].value, metadata["changed"].value) == (60, 1)
@@ -61,6 +63,27 @@ def test_a_check_for_each_resource_says_what_differs_and_a_repair_mends(
     assert [r.data["resource"] for r in repaired.records] == [
         "vantage/accounts", "vantage/valuations", "vantage/investments",
     ]  # fmt: skip
+
+
+def test_what_is_wrong_in_the_warehouse_itself_fails_a_check_and_alerts(
+    sandbox: Sandbox, embedded: Database, dagster_instance: dg.DagsterInstance, use_environment: Use
+) -> None:
+    use_environment(sandbox.environment())
+    Pipeline(sandbox, embedded).sync_all("vantage")
+    name = embedded.scalar("SELECT name FROM vantage_schema_objects WHERE kind = 'trigger' AND name LIKE 'vantage\\_%'")
+    table, trigger = name.split(".", 1)
+    embedded.execute(f'ALTER TABLE "{table}" DISABLE TRIGGER "{trigger}"')
+    found = materialized(dagster_instance, repair=False)
+    (check,) = (e for e in found.get_asset_check_evaluations() if not e.passed)
+    assert check.check_name == IN_ORDER
+    findings = check.metadata["findings"]
+    assert isinstance(findings, dg.TableMetadataValue)
+    assert f"trigger {name}" in {record.data["where"] for record in findings.records}
+    keys = defs.resolve_asset_graph().asset_check_keys
+    assert [c.resource for c in failed_checks(dagster_instance, keys)] == [f"vantage/verification {IN_ORDER}"]
+    embedded.execute(f'ALTER TABLE "{table}" ENABLE TRIGGER "{trigger}"')
+    materialized(dagster_instance, repair=False)
+    assert not list(failed_checks(dagster_instance, keys))
 
 
 @pytest.mark.usefixtures("embedded")
