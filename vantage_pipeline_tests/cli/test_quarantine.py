@@ -101,7 +101,7 @@ def test_an_interrupted_replay_is_no_running_sync(sandbox: Sandbox, embedded: Da
     settings = settings_for(sandbox)
     with crash_points.armed(interrupt), pytest.raises(KeyboardInterrupt):
         replay(settings, [])
-    assert last_run(embedded)[0] == "failed"
+    assert last_run(embedded)[0] == "cancelled"
     assert "CANCELLED" in embedded.scalar(
         "SELECT errors::text FROM vantage_sync_state WHERE resource = 'bubble_customer'"
     )
