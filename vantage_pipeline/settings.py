@@ -115,6 +115,7 @@ class Settings(BaseSettings):
     )
     notify_success: bool = Field(False, description="tell the channels of ALERT_URLS of each sync that succeeded")
     schedule_cron: str = Field("0 0 * * *", description="the daily sync, in UTC")
+    full_cron: str = Field("0 2 * * 6", description="the weekly sync of everything, which sees deletions, in UTC")
     verify_cron: str = Field("0 3 * * 0", description="the weekly verification against the sources, in UTC")
     change_history: Annotated[bool | tuple[str, ...], NoDecode] = Field(
         False, description="keep old and new values of changed mapped columns: true, or tables separated by commas"

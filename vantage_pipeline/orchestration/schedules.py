@@ -7,10 +7,12 @@ from datetime import UTC, timedelta
 import dagster as dg
 
 from vantage_pipeline.catalog import BUBBLE_RESOURCES
-from vantage_pipeline.orchestration.catchup import days_due
+from vantage_pipeline.orchestration.catchup import all_days, days_due
 from vantage_pipeline.orchestration.config import Mode, SyncConfig
 from vantage_pipeline.orchestration.jobs import (
     BUBBLE_DAILY,
+    BUBBLE_FULL,
+    VANTAGE_FULL,
     VANTAGE_INCREMENTAL,
     VERIFICATION,
     run_config,
@@ -19,8 +21,11 @@ from vantage_pipeline.orchestration.jobs import (
 from vantage_pipeline.settings import load_settings
 
 
+_FULL = {"vantage": VANTAGE_FULL, "bubble": BUBBLE_FULL}
+
+
 def build_schedules() -> list[dg.ScheduleDefinition]:
-    """A daily sync for each system and a weekly verification of both, at the configured times in UTC."""
+    """A daily and a weekly full sync for each system and a weekly verification of both, at configured times in UTC."""
     cron, weekly = load_settings().schedule_cron, load_settings().verify_cron
 
     @dg.schedule(
@@ -73,4 +78,26 @@ def build_schedules() -> list[dg.ScheduleDefinition]:
             asset_selection=[verification_key(system) for system in systems],
         )
 
-    return [vantage_daily, bubble_daily, weekly_verification]
+    return [vantage_daily, bubble_daily, *map(_weekly_full, _FULL), weekly_verification]
+
+
+def _weekly_full(system: str) -> dg.ScheduleDefinition:
+    """Everything of a system: what is gone from the source is seen by a complete reading alone."""
+
+    @dg.schedule(
+        name=f"{system}_weekly_full",
+        job=_FULL[system],
+        cron_schedule=load_settings().full_cron,
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Everything in the system, to mark what is no longer there.",
+    )
+    def weekly_full(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        settings = load_settings()
+        if system not in settings.configured_systems:
+            return dg.SkipReason(f"{system.upper()}_API_BASE_URL is not set")
+        today = context.scheduled_execution_time.astimezone(UTC).date()
+        tags = all_days(settings, last=today).tags() if system == "bubble" else {}
+        return dg.RunRequest(run_key=context.scheduled_execution_time.isoformat(), tags=tags)
+
+    return weekly_full

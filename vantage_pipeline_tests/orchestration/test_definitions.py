@@ -48,6 +48,20 @@ def test_the_schedules_ask_for_the_days_that_are_due(
     assert request.run_config["ops"]["bubble__invoice"]["config"]["mode"] == "FULL"
 
 
+@pytest.mark.parametrize("system", ["vantage", "bubble"])
+def test_a_weekly_full_sync_sees_what_is_gone(
+    sandbox: Sandbox, use_environment: Callable[[Mapping[str, str]], Settings], system: str
+) -> None:
+    schedule = defs.resolve_schedule_def(f"{system}_weekly_full")
+    assert schedule.job_name == f"{system}_full"
+    at = dg.build_schedule_context(scheduled_execution_time=datetime(2026, 3, 7, 2, tzinfo=UTC))
+    use_environment({})
+    assert not schedule.evaluate_tick(at).run_requests
+    use_environment(sandbox.environment())
+    (request,) = schedule.evaluate_tick(at).run_requests or ()
+    assert request.tags.get("dagster/asset_partition_range_end") == ("2026-03-07" if system == "bubble" else None)
+
+
 def test_a_database_that_is_down_fails_the_tick_and_the_next_one_asks_for_the_days_that_were_missed(
     sandbox: Sandbox,
     embedded: Database,
