@@ -20,7 +20,6 @@ from vantage_pipeline.orchestration.jobs import (
 )
 from vantage_pipeline.settings import load_settings
 
-
 _FULL = {"vantage": VANTAGE_FULL, "bubble": BUBBLE_FULL}
 
 
