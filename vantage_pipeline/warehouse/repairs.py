@@ -109,12 +109,14 @@ WITH kept AS (
     ) AS named WHERE turn = 1
 ), gone AS (
     SELECT bubble_id, linked_invoice, amount, payment_date,
-           row_number() OVER (PARTITION BY linked_invoice, amount, payment_date ORDER BY created_date, bubble_id) AS turn
+           row_number() OVER (PARTITION BY linked_invoice, amount, payment_date
+                              ORDER BY created_date, bubble_id) AS turn
     FROM submitted_payment s
     WHERE deleted_at IS NOT NULL AND NOT EXISTS (SELECT 1 FROM kept k WHERE k.bubble_id = s.bubble_id)
 ), paid AS (
     SELECT bubble_id, linked_invoice, amount, payment_date,
-           row_number() OVER (PARTITION BY linked_invoice, amount, payment_date ORDER BY created_date, bubble_id) AS turn
+           row_number() OVER (PARTITION BY linked_invoice, amount, payment_date
+                              ORDER BY created_date, bubble_id) AS turn
     FROM payment p
     WHERE deleted_at IS NULL AND NOT EXISTS (SELECT 1 FROM kept k WHERE k.became_payment = p.bubble_id)
 ), paired AS (
@@ -158,7 +160,7 @@ def repair_links(cursor: Cursor) -> MergeCounts:
 
 
 def _list_expressions(cursor: Cursor) -> Mapping[str, sql.Composable]:
-    """How a list column is unfolded: an array, or JSON in a text column of an older database."""
+    """How a list column is unfolded: an array, or, in an older database, the ids in a text of whatever form."""
     expressions = {}
     for name, table, column in (
         ("registration_invoices", "seda_registration", "linked_invoice"),
@@ -175,7 +177,7 @@ def _list_expressions(cursor: Cursor) -> Mapping[str, sql.Composable]:
             unfolded = sql.SQL("unnest({})").format(qualified)
         else:
             unfolded = sql.SQL(
-                "jsonb_array_elements_text(CASE WHEN {c}::text LIKE '[%]' THEN {c}::text::jsonb ELSE '[]' END)"
+                r"(SELECT found[1] FROM regexp_matches({c}::text, '\m[0-9]+x[0-9]+\M', 'g') AS found)"
             ).format(c=qualified)
         expressions[name] = unfolded
     return expressions
