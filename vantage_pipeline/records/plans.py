@@ -122,12 +122,13 @@ def plan_of(
     """The column's plan for the type that it has in the database."""
     kind = _written_kind(column, live)
     length = min((n for n in (column.max_length, live.max_length if live else None) if n), default=None)
-    convert = cell_of(column, functions[kind])
+    listed = column.kind is Kind.TEXT_ARRAY and kind is Kind.JSON
+    convert = cell_of(column, _in_a_list(functions[kind]) if listed else functions[kind])
     if column.link is not None and not column.link.many:
         convert = _empty_is_none(convert)
     if column.required or length is not None:
         convert = _bounded(convert, required=column.required, length=length)
-    plain = column.rule is Rule.AS_IS and len(column.fields) == 1
+    plain = column.rule is Rule.AS_IS and len(column.fields) == 1 and not listed
     return Plan(column, convert, shortcuts.get(kind) if plain else None, length)
 
 
@@ -138,6 +139,11 @@ def _written_kind(column: Column, live: ColumnType | None) -> Kind:
     if kind is Kind.TEXT and column.kind is Kind.TEXT_ARRAY:
         return Kind.JSON
     return column.kind if kind is Kind.TEXT and column.kind is not Kind.BIGINT else kind
+
+
+def _in_a_list(cell: CellFunction) -> CellFunction:
+    """For a list that is kept as JSON: a bare text stands for a list of one there too."""
+    return lambda value: cell([value] if isinstance(value, str) else value)
 
 
 def cell_of(column: Column, cell: CellFunction) -> Callable[[Record], Cell]:

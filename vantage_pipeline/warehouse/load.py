@@ -64,6 +64,7 @@ class Load:
         self._types: dict[str, dict[str, ColumnType]] = {}
         self._quarantined_keys: dict[tuple[str, str], set[str]] = {}
         self._fields: dict[str, Counter[str]] = {}
+        self._guard = guard.ClearGuard(self._options)
         self._began = datetime.max.replace(tzinfo=UTC)
         self.report = LoadReport(resource.state, differences=Differences(self._options.differences_kept))
         self._foresight = Foresight(self.report) if self.dry_run else None
@@ -137,14 +138,16 @@ class Load:
         self._prepare(batch.table)
         quarantined = self._quarantined(batch.table, owner)
 
-        def attempt(cursor: Cursor) -> tuple[MergeCounts, list[Rejection], list[HeldBack], int]:
+        def attempt(cursor: Cursor) -> tuple[MergeCounts, list[Rejection], list[HeldBack], guard.Tallies, int]:
             if self._foresight is not None:
                 self._foresight.begin()
             staging.fill(cursor, batch)
             reached("batch.staged")
             merge = self._merges[batch.table.name]
             rejections = [*batch.rejections, *refusals.foreign(cursor, merge, batch)]
-            held = guard.clearings(cursor, merge, batch, self._options, run_id=self._run.run_id, resource=owner.state)
+            held, tallies = self._guard.judge(cursor, merge, batch)
+            for item in held:
+                guard.record(cursor, item, run_id=self._run.run_id, resource=owner.state)
             columns = [item.column for item in held]
             if self._foresight is not None:
                 self._foresight.rows(cursor, merge, columns)
@@ -167,13 +170,14 @@ class Load:
                 deletion.mark_seen(cursor, batch, rejections)
                 if not self.dry_run:
                     state.checkpoint(cursor, self._resource.state, self.report.checkpoint(batch, counts, position))
-            return counts, rejections, held, filled
+            return counts, rejections, held, tallies, filled
 
-        counts, rejections, held, filled = self._session.transaction("batch", attempt)
+        counts, rejections, held, tallies, filled = self._session.transaction("batch", attempt)
+        self._guard.keep(tallies)
         self._fields.setdefault(batch.table.name, Counter()).update(batch.fields)
         self.report.count(batch, counts, rejections, own=own)
         quarantined |= {rejection.record_key for rejection in rejections}
-        self.report.held_back.extend(held)
+        self.report.held_back = guard.joined([*self.report.held_back, *held])
         self.report.links_filled += filled
         if self._foresight is not None:
             self._foresight.keep(rejections)

@@ -171,18 +171,32 @@ class Merge:
                 )
 
     def clearings(self, cursor: Cursor, columns: Sequence[str]) -> dict[str, tuple[int, int]]:
-        """For each of `columns`: how many of the staged rows' values the merge would clear, of how many."""
+        """For each of `columns`: how many of the staged rows' values the merge would clear, of how many.
+
+        A link that a repair keeps is not cleared, nor, in this sense, is one whose parent is not there.
+        """
         if not columns:
             return {}
-        counts = sql.SQL(", ").join(
-            sql.SQL(
-                "count(*) FILTER (WHERE t.{c} IS NOT NULL AND s.{c} IS NULL), count(*) FILTER (WHERE t.{c} IS NOT NULL)"
-            ).format(c=sql.Identifier(name))
-            for name in columns
-        )
+        counts, joins = [], []
+        for name in columns:
+            given: sql.Composable = sql.SQL("s.{}").format(sql.Identifier(name))
+            column = self._column(name)
+            if column is not None and column.repaired:
+                given, join = self._with_repair(column)
+                joins.append(join)
+            counts.append(
+                sql.SQL("count(*) FILTER (WHERE t.{c} IS NOT NULL AND {given} IS NULL), count(t.{c})").format(
+                    c=sql.Identifier(name), given=given
+                )
+            )
         cursor.execute(
-            sql.SQL("SELECT {} FROM {} s JOIN {} t ON t.{} = s.{}").format(
-                counts, sql.Identifier(staging_name(self._table)), self._target, self._key, self._key
+            sql.SQL("SELECT {} FROM {} s JOIN {} t ON t.{} = s.{} {}").format(
+                sql.SQL(", ").join(counts),
+                sql.Identifier(staging_name(self._table)),
+                self._target,
+                self._key,
+                self._key,
+                sql.SQL(" ").join(joins),
             )
         )
         row = cursor.fetchone() or ()
@@ -233,14 +247,8 @@ class Merge:
         joins = []
         named: sql.Composable = sql.SQL("s.{}").format(own)
         if column.repaired:
-            repair = sql.Identifier(f"r_{column.name}")
-            joins.append(
-                sql.SQL(
-                    "LEFT JOIN vantage_link_repairs {r} ON {r}.table_name = {table} AND {r}.row_key = s.{key}"
-                    " AND {r}.column_name = {name}"
-                ).format(r=repair, table=sql.Literal(self._table.name), key=self._key, name=sql.Literal(column.name))
-            )
-            named = sql.SQL("COALESCE(s.{}, {}.value)").format(own, repair)
+            named, repair = self._with_repair(column)
+            joins.append(repair)
         joins.append(
             sql.SQL("LEFT JOIN {} {p} ON {p}.{} = {}").format(
                 sql.Identifier(link.table), sql.Identifier(link.key), named, p=parent
@@ -261,6 +269,15 @@ class Merge:
             )
             value = sql.SQL("COALESCE({}, {}.{})").format(value, alias, sql.Identifier(link.alias.value))
         return value, named, sql.SQL(" ").join(joins)
+
+    def _with_repair(self, column: Column) -> tuple[sql.Composable, sql.Composable]:
+        """What the staged record or else a repair says of a link, and the join that finds the repair."""
+        repair, own = sql.Identifier(f"r_{column.name}"), sql.Identifier(column.name)
+        join = sql.SQL(
+            "LEFT JOIN vantage_link_repairs {r} ON {r}.table_name = {table} AND {r}.row_key = s.{key}"
+            " AND {r}.column_name = {name}"
+        ).format(r=repair, table=sql.Literal(self._table.name), key=self._key, name=sql.Literal(column.name))
+        return sql.SQL("COALESCE(s.{}, {}.value)").format(own, repair), join
 
     def _changed(self, held: Iterable[str]) -> sql.Composable:
         """The resolved rows that are new or differ."""

@@ -101,19 +101,37 @@ WHERE total_amount IS NULL AND amount IS NOT NULL AND deleted_at IS NULL
 """
 
 _BECAME_PAYMENT = """
-UPDATE submitted_payment s SET became_payment = found.payment, updated_at = now(), last_synced_at = now()
-FROM (
-    SELECT g.bubble_id AS submitted, min(p.bubble_id) AS payment
-    FROM submitted_payment g
-    JOIN payment p ON p.linked_invoice = g.linked_invoice AND p.amount = g.amount
-                  AND p.payment_date IS NOT DISTINCT FROM g.payment_date AND p.deleted_at IS NULL
-    WHERE g.deleted_at IS NOT NULL AND g.became_payment IS NULL
-      AND NOT EXISTS (SELECT 1 FROM submitted_payment o WHERE o.became_payment = p.bubble_id)
-    GROUP BY g.bubble_id
-    HAVING count(*) = 1
-) AS found
-WHERE s.bubble_id = found.submitted
+WITH kept AS (
+    SELECT bubble_id, became_payment FROM (
+        SELECT bubble_id, became_payment,
+               row_number() OVER (PARTITION BY became_payment ORDER BY created_date, bubble_id) AS turn
+        FROM submitted_payment WHERE deleted_at IS NOT NULL AND became_payment IS NOT NULL
+    ) AS named WHERE turn = 1
+), gone AS (
+    SELECT bubble_id, linked_invoice, amount, payment_date,
+           row_number() OVER (PARTITION BY linked_invoice, amount, payment_date
+                              ORDER BY created_date, bubble_id) AS turn
+    FROM submitted_payment s
+    WHERE deleted_at IS NOT NULL AND NOT EXISTS (SELECT 1 FROM kept k WHERE k.bubble_id = s.bubble_id)
+), paid AS (
+    SELECT bubble_id, linked_invoice, amount, payment_date,
+           row_number() OVER (PARTITION BY linked_invoice, amount, payment_date
+                              ORDER BY created_date, bubble_id) AS turn
+    FROM payment p
+    WHERE deleted_at IS NULL AND NOT EXISTS (SELECT 1 FROM kept k WHERE k.became_payment = p.bubble_id)
+), paired AS (
+    SELECT bubble_id, became_payment FROM kept
+    UNION ALL
+    SELECT g.bubble_id, p.bubble_id FROM gone g
+    JOIN paid p ON p.linked_invoice = g.linked_invoice AND p.amount = g.amount
+               AND p.payment_date IS NOT DISTINCT FROM g.payment_date AND p.turn = g.turn
+), wanted AS (
+    SELECT s.bubble_id, f.became_payment FROM submitted_payment s LEFT JOIN paired f ON f.bubble_id = s.bubble_id
+)
+UPDATE submitted_payment s SET became_payment = w.became_payment, updated_at = now(), last_synced_at = now()
+FROM wanted w WHERE w.bubble_id = s.bubble_id AND s.became_payment IS DISTINCT FROM w.became_payment
 """
+"""Each submission that is gone with a payment of its own, oldest first; one that is back has become none."""
 
 
 def repair_links(cursor: Cursor) -> MergeCounts:
@@ -142,7 +160,7 @@ def repair_links(cursor: Cursor) -> MergeCounts:
 
 
 def _list_expressions(cursor: Cursor) -> Mapping[str, sql.Composable]:
-    """How a list column is unfolded: an array, or JSON in a text column of an older database."""
+    """How a list column is unfolded: an array, or, in an older database, the ids in a text of whatever form."""
     expressions = {}
     for name, table, column in (
         ("registration_invoices", "seda_registration", "linked_invoice"),
@@ -159,7 +177,7 @@ def _list_expressions(cursor: Cursor) -> Mapping[str, sql.Composable]:
             unfolded = sql.SQL("unnest({})").format(qualified)
         else:
             unfolded = sql.SQL(
-                "jsonb_array_elements_text(CASE WHEN {c}::text LIKE '[%]' THEN {c}::text::jsonb ELSE '[]' END)"
+                r"(SELECT found[1] FROM regexp_matches({c}::text, '\m[0-9]+x[0-9]+\M', 'g') AS found)"
             ).format(c=qualified)
         expressions[name] = unfolded
     return expressions
