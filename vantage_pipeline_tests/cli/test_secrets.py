@@ -72,3 +72,26 @@ def test_a_secret_that_the_api_repeats_is_masked(run_cli: Run, sandbox: Sandbox,
     done = run_cli("sync", "bubble/agent", env=sandbox.environment(), timeout=300)
     state = embedded.rows("SELECT errors::text FROM vantage_sync_history WHERE resource = 'bubble_agent'")
     assert token not in done.out + done.err + str(state)
+
+
+def test_a_secret_that_postgresql_repeats_is_masked(run_cli: Run, sandbox: Sandbox, embedded: Database) -> None:
+    token = sandbox.environment()["BUBBLE_API_TOKEN"]
+    embedded.execute(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN RAISE EXCEPTION 'no % here', NEW.name USING ERRCODE = '23514'; END $$;"
+        " CREATE TRIGGER refuse BEFORE INSERT ON agent FOR EACH ROW WHEN (NEW.name LIKE 'told %')"
+        " EXECUTE FUNCTION refuse()"
+    )
+    agent = next(iter(sandbox.bubble.records["agent"].values()))
+    agent["Name"] = f"told {token}"
+    sandbox.bubble.changed("agent")
+    done = run_cli("sync", "bubble/agent", "--full", "--json", env=sandbox.environment())
+    (message,) = embedded.rows("SELECT message FROM vantage_quarantine WHERE code = 'REFUSED_BY_DATABASE'")
+    assert message == ("PostgreSQL: no told *** here",)
+    errors = embedded.rows(
+        "SELECT errors::text FROM vantage_sync_state UNION ALL SELECT errors::text FROM vantage_sync_history"
+    )
+    assert token not in done.out + done.err + str(errors)
+    checked = run_cli("verify", "bubble/agent", env=sandbox.environment())
+    assert "REFUSED_BY_DATABASE" in str(errors)
+    assert token not in checked.out + checked.err
