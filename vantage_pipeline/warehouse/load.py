@@ -126,7 +126,7 @@ class Load:
             if not len(batch) or not refusals.of_the_data(error):
                 raise
             if len(batch) == 1:
-                return self._write(refusals.refused(batch, error), position, resource)
+                return self._write(refusals.refused(batch, error, self._options.mask), position, resource)
         counts = MergeCounts()
         for half in refusals.halves(batch):
             counts = counts + self.write(half, position=position, resource=resource)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -38,6 +38,8 @@ class LoadOptions:
     """Whether changes are kept: of all tables, of none, or of those named."""
     differences_kept: int | None = None
     """Differences of each kind collected in a dry run; None for all."""
+    mask: Callable[[str], str] = str
+    """Hides the secrets in what PostgreSQL says of a row, before anything keeps it."""
 
 
 @dataclass

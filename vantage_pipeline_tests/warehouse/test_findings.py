@@ -7,6 +7,7 @@ import pytest
 from vantage_pipeline import catalog
 from vantage_pipeline.warehouse.findings import look
 from vantage_pipeline_tests.database import Database
+from vantage_pipeline_tests.pipeline import Pipeline
 
 
 def wrong(database: Database) -> set[tuple[str, str, int]]:
@@ -64,3 +65,37 @@ def test_what_is_found_can_be_asked_of_one_resource(database: Database) -> None:
         assert look(connection, catalog.select(["accounts"])) == []
     finally:
         connection.close()
+
+
+def test_fields_without_a_column_and_fields_that_never_came_are_told(pipeline: Pipeline) -> None:
+    agents = list(pipeline.sandbox.bubble.records["agent"].values())
+    agents[0]["Nickname"] = agents[1]["Nickname"] = agents[1]["Another"] = "new"
+    for record in agents:
+        record.pop("Name", None)
+    pipeline.sandbox.bubble.changed("agent")
+    pipeline.sync("bubble/agent", full=True, allow_clear=["*"])
+
+    def told() -> dict[str, tuple[str, int, str, bool]]:
+        connection = pipeline.database.connect()
+        try:
+            found = look(connection, catalog.select(["agent"]))
+            return {f.kind: (f.where, f.count, f.example, f.wrong) for f in found}
+        finally:
+            connection.close()
+
+    found = told()
+    assert found["field without a column (kept in extra)"] == ("bubble_agent", 2, "Another, Nickname", False)
+    where, _, never, wrong_ = found["field of the catalog never seen"]
+    assert (where, wrong_) == ("agent", False)
+    assert "Name" in never.split(", ")
+    for record in agents:
+        record["Name"] = "back"
+    pipeline.sandbox.bubble.changed("agent")
+    pipeline.sync("bubble/agent", full=True)
+    assert "Name" not in told().get("field of the catalog never seen", ("", 0, "", False))[2].split(", ")
+    assert (
+        pipeline.database.scalar(
+            "SELECT records FROM vantage_field_sightings WHERE table_name = 'agent' AND field = 'Nickname'"
+        )
+        == 4
+    )
