@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import chain
 
@@ -89,7 +90,24 @@ class BubbleReading(Reading):
             for page in self._client.by_ids(dataset, load.unseen(dataset.table)):
                 related.write(page)
             load.mark_deleted(dataset.table)
+        self._hold_to_promise(load, windows[0], untouched_since=self._start(began))
         return self._watermark(began, before, whole=whole)
+
+    def _hold_to_promise(self, load: Sink, window: Window, *, untouched_since: datetime) -> None:
+        """Keep for the check what was read, and what the first answer said there was to read, as far as it counts.
+
+        Where less was read, records may have been deleted or have left the window meanwhile. What must have been read
+        are those that lie in it still and that nobody has touched since before the reading: they are counted again.
+        """
+        dataset = self.resource.datasets[0]
+        table = dataset.table.name
+        promised, seen = self._client.promised.get(table), load.distinct_seen(dataset.table)
+        if promised is None:
+            return
+        if seen < promised:
+            end = untouched_since if window.end is None else min(window.end, untouched_since)
+            promised = min(promised, self._client.count(dataset, replace(window, end=end)))
+        self.outcome.promised[table], self.outcome.seen[table] = promised, seen
 
     def _reading_windows(self, before: datetime | None, *, whole: bool) -> list[Window]:
         """What is read: with a period by another date also the run's own days, which the UI then shows as read."""
@@ -100,13 +118,17 @@ class BubbleReading(Reading):
 
     def _watermark(self, began: datetime, before: datetime | None, *, whole: bool) -> datetime | None:
         """Where the table is complete up to now: moved only by a reading that joins on to what was there."""
-        server = self._client.session.stats.server_clock
-        start = (min(began, server) if server else began) - timedelta(seconds=self.settings.overlap_seconds)
+        start = self._start(began)
         if whole or self._window is None:
             return start
         if before is None or self._window[0] > before:
             return None
         return min(self._window[1], start)
+
+    def _start(self, began: datetime) -> datetime:
+        """When the reading began, by the earlier of both clocks, less the overlap."""
+        server = self._client.session.stats.server_clock
+        return (min(began, server) if server else began) - timedelta(seconds=self.settings.overlap_seconds)
 
     def _write(self, pages: Iterable[Page], load: Sink, related: RelatedWriter, progress: Progress | None) -> None:
         for page in batched(told(pages, progress), min(BATCH, self.settings.batch_records)):

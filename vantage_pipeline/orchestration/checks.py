@@ -22,7 +22,7 @@ class _Check:
 KEYS_UNIQUE = _Check("keys_unique", "No two rows have the same key in the source.")
 NO_ORPHANS = _Check("no_orphans", "Each row's links point at rows that are there.")
 REQUIRED_FILLED = _Check("required_filled", "No key, name or other required column is empty.")
-READING_COMPLETE = _Check("reading_complete", "As many different records were read as the API said it had.")
+READING_COMPLETE = _Check("reading_complete", "As many different records were read as the API said there were.")
 ROWS_COVER_READING = _Check("rows_cover_reading", "Each record that was read is a row or in quarantine.")
 
 HEALTHY = _Check("healthy", "No condition is open: no failure, no sync that is stuck, late or slow, nothing held back.")

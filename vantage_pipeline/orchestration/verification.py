@@ -15,7 +15,7 @@ from vantage_pipeline.orchestration.progress import Teller
 from vantage_pipeline.orchestration.reading import DerivedReading, Reading, VantageReading
 from vantage_pipeline.orchestration.repair import Repaired, repair_derived, repair_records
 from vantage_pipeline.settings import Settings
-from vantage_pipeline.warehouse import engine, refusals, state
+from vantage_pipeline.warehouse import constraints, engine, refusals, state
 from vantage_pipeline.warehouse.comparison import Moment
 from vantage_pipeline.warehouse.gathering import Gathering, Workspace
 from vantage_pipeline.warehouse.state import Run
@@ -47,7 +47,8 @@ def verify(settings: Settings, resources: Sequence[Resource], *, mend: Run | Non
     Rows, state and watermarks stay as they are, and no sync is turned away or kept waiting meanwhile.
 
     Args:
-        mend: the run that repairs what differs; the resources are then compared again. None compares only.
+        mend: the run that repairs what differs; the resources are then compared again, and foreign keys that rows
+            used to break are validated where none does any more. None compares only.
 
     Raises:
         PipelineError: the source could not be read to its end, or the database did not answer.
@@ -62,6 +63,9 @@ def verify(settings: Settings, resources: Sequence[Resource], *, mend: Run | Non
             verdicts = found.verdicts(resources)
         if mend is not None and not all(verdict.equal for verdict in verdicts):
             repaired = _repair(settings, found, resources, verdicts, mend)
+        if mend is not None:
+            connection.rollback()
+            constraints.validate_mended(connection)
     finally:
         connection.close()
     done = Verification(tuple(verdicts), repaired=repaired, api_calls=found.api_calls)

@@ -125,6 +125,11 @@ class BubbleClient:
                 for future in running:
                     future.cancel()
 
+    def count(self, dataset: Dataset, window: Window) -> int:
+        """How many records the API says lie in the window, up to the 50,000 that it counts to."""
+        answer = self._list(_endpoint(dataset).type_name, _within(window), window=window, limit=1)
+        return len(answer.records) + answer.remaining
+
     def by_ids(self, dataset: Dataset, ids: Sequence[str]) -> Iterator[Page]:
         """The records with these ids that exist, in slices of ids; the order is the API's."""
         yield from self._slices(dataset, _endpoint(dataset), "_id", dict.fromkeys(ids, 1))

@@ -21,6 +21,7 @@ from vantage_pipeline.errors import DatabaseUnreachable, WarehouseError
 from vantage_pipeline.records.model import Rejection, RowBatch
 from vantage_pipeline.records.plans import ColumnType
 from vantage_pipeline.warehouse import (
+    constraints,
     deletion,
     guard,
     pending,
@@ -290,6 +291,9 @@ class Load:
             return state.watermark(cursor.connection, self._resource.state)
 
         report.watermark_after = self._session.transaction("finish", attempt)
+        if self._resource.derivation and not self.dry_run:
+            # all that it derives from has been synced, so rows may be mended that broke a foreign key
+            constraints.validate_mended(self.connection)
         self.close()
         return report
 

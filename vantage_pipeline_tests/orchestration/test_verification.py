@@ -222,6 +222,19 @@ def test_a_removed_parent_and_its_childrens_links_come_back(vantage: Verifier) -
     assert database.rows(links) == linked
 
 
+def test_a_repair_validates_a_foreign_key_that_no_row_breaks_any_more(verifier: Verifier) -> None:
+    verifier.database.execute(
+        "ALTER TABLE invoice DROP CONSTRAINT invoice_linked_agent_fkey;"
+        "ALTER TABLE invoice ADD CONSTRAINT invoice_linked_agent_fkey FOREIGN KEY (linked_agent)"
+        " REFERENCES agent (bubble_id) NOT VALID"
+    )
+    valid = "SELECT convalidated FROM pg_constraint WHERE conname = 'invoice_linked_agent_fkey'"
+    verifier.verify("bubble/agent")
+    assert not verifier.database.scalar(valid)
+    verifier.verify("bubble/agent", repair=True)
+    assert verifier.database.scalar(valid)
+
+
 def test_positions_are_compared_with_what_they_would_be_now(vantage: Verifier) -> None:
     database = vantage.database
     database.rows("UPDATE investments SET committed = committed + 1 WHERE id = 1")
