@@ -17,7 +17,8 @@ from vantage_pipeline.orchestration.reading import Reading
 from vantage_pipeline.orchestration.related import BATCH, RelatedWriter, Step, listed
 from vantage_pipeline.records.model import Page, Record
 from vantage_pipeline.settings import Settings
-from vantage_pipeline.sources.bubble import BubbleClient, Window
+from vantage_pipeline.sources.bubble import BubbleClient
+from vantage_pipeline.sources.windows import Window
 from vantage_pipeline.warehouse.sink import Sink
 
 _DATE_FIELDS = {By.MODIFIED: "Modified Date", By.CREATED: "Created Date", By.INVOICE_DATE: "Invoice Date"}

@@ -15,7 +15,8 @@ from vantage_pipeline.catalog.model import Resource, Table
 from vantage_pipeline.errors import SourceNotFound, SourceRefused
 from vantage_pipeline.orchestration.pump import Mappers, batched
 from vantage_pipeline.records.model import Page, Record, RowBatch
-from vantage_pipeline.sources.bubble import BubbleClient, moment_of
+from vantage_pipeline.sources.bubble import BubbleClient
+from vantage_pipeline.sources.bubble_pages import moment_of
 from vantage_pipeline.warehouse import lookup
 from vantage_pipeline.warehouse.sink import Sink
 

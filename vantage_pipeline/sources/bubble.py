@@ -13,18 +13,18 @@ from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
-from itertools import pairwise
-from typing import Any
+from datetime import datetime
 from urllib.parse import quote, urlsplit
 
 from vantage_pipeline.catalog.model import BubbleEndpoint, Dataset
 from vantage_pipeline.errors import SettingsError, SourceNotFound, SourceProtocolError
 from vantage_pipeline.records.model import Page, Record
 from vantage_pipeline.settings import Settings
+from vantage_pipeline.sources.bubble_pages import moments, strangers, trouble
 from vantage_pipeline.sources.budget import RequestBudget
 from vantage_pipeline.sources.http import ApiSession, Policy
 from vantage_pipeline.sources.versions import Seen, Version, version_of
+from vantage_pipeline.sources.windows import MILLISECOND, Constraint, Window, halves, narrowed, shown, within
 
 PAGE = 100
 """Records a response, at most."""
@@ -32,20 +32,7 @@ _URL_BUDGET = 1_900
 """Characters of a request line we keep under, the base URL included."""
 _SPLIT_ABOVE = 1_000
 """A window with more left than this is shared with a free worker."""
-_MILLISECOND = timedelta(milliseconds=1)
-_NARROWEST = timedelta(seconds=1)
 _MODIFIED = "Modified Date"
-
-Constraint = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """Records whose date field lies in ``[start, end)``; None is open."""
-
-    field: str = _MODIFIED
-    start: datetime | None = None
-    end: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +114,7 @@ class BubbleClient:
 
     def count(self, dataset: Dataset, window: Window) -> int:
         """How many records the API says lie in the window, up to the 50,000 that it counts to."""
-        answer = self._list(_endpoint(dataset).type_name, _within(window), window=window, limit=1)
+        answer = self._list(_endpoint(dataset).type_name, within(window), window=window, limit=1)
         return len(answer.records) + answer.remaining
 
     def by_ids(self, dataset: Dataset, ids: Sequence[str]) -> Iterator[Page]:
@@ -174,43 +161,43 @@ class BubbleClient:
         """
         window = place.window
         size = PAGE if most is None else min(PAGE, most + bool(place.given))
-        answer = self._list(endpoint.type_name, _within(window), sort_field=window.field, window=window, limit=size)
+        answer = self._list(endpoint.type_name, within(window), sort_field=window.field, window=window, limit=size)
         self.promised.setdefault(dataset.table.name, len(answer.records) + answer.remaining)
         seen = Seen(place.given)
         fresh = seen.add(answer.records)
-        position = {"field": window.field, "window": _shown(window)}
+        position = {"field": window.field, "window": shown(window)}
         page = Page(dataset.table, fresh, answer.clean, position, answer.size)
         if most is not None and len(fresh) >= most:
             return page, []
         # a full page may have others behind it, whatever `remaining` says; a watermark does not rest on its word alone
         if not answer.remaining and (len(answer.records) < size or window.field != _MODIFIED):
             return page, []
-        moments = _moments(answer.records, window.field, endpoint)
-        first, last = moments[0], moments[-1]
+        times = moments(answer.records, window.field, endpoint)
+        first, last = times[0], times[-1]
         if first == last:
             ties = self._ties(endpoint, window.field, last, seen)
             size = max(answer.size, ties.size)
             merged = Page(dataset.table, [*fresh, *ties.records], page.clean and ties.clean, page.position, size)
-            beyond = _narrowed(window, last + _MILLISECOND)
+            beyond = narrowed(window, last + MILLISECOND)
             return merged, [_Place(beyond)] if beyond else []
-        rest = _narrowed(window, last)
+        rest = narrowed(window, last)
         if rest is None:
             return page, []
         # the next page begins with what carries the last moment of this one
         given = [version_of(record) for record in answer.records if isinstance(record, dict)]
         if not share or answer.remaining <= _SPLIT_ABOVE:
             return page, [_Place(rest, given)]
-        near, far = _halves(rest)
+        near, far = halves(rest)
         return page, [_Place(near, given), *map(_Place, far)]
 
     def _ties(self, endpoint: BubbleEndpoint, field: str, moment: datetime, seen: Seen) -> _Answer:
         """All records of one millisecond, by their ids: there are more of them than a page holds."""
-        window = Window(field, moment, moment + _MILLISECOND)
+        window = Window(field, moment, moment + MILLISECOND)
         found: list[Record] = []
         clean, after, size = True, "", 0
         while True:
             beyond = [{"key": "_id", "constraint_type": "greater than", "value": after}] if after else []
-            answer = self._list(endpoint.type_name, [*_within(window), *beyond], sort_field="_id", window=window)
+            answer = self._list(endpoint.type_name, [*within(window), *beyond], sort_field="_id", window=window)
             clean, size = clean and answer.clean, max(size, answer.size)
             found.extend(seen.add(answer.records))
             if not answer.remaining and len(answer.records) < PAGE:
@@ -288,11 +275,11 @@ class BubbleClient:
                 )
             told = response.get("remaining", 0)
             remaining = int(told) if isinstance(told, int) else 0
-            trouble = _trouble(results, remaining, sort_field, window) or _strangers(results, ids)
-            if trouble is not None:
+            wrong = trouble(results, remaining, sort_field, window) or strangers(results, ids)
+            if wrong is not None:
                 raise self.session.transient(
                     SourceProtocolError(
-                        f"bubble: {what}: {trouble}, so records may be missing; nothing was marked as synced; run the "
+                        f"bubble: {what}: {wrong}, so records may be missing; nothing was marked as synced; run the "
                         f"sync again later"
                     )
                 )
@@ -315,32 +302,6 @@ def _endpoint(dataset: Dataset) -> BubbleEndpoint:
     return dataset.endpoint
 
 
-def _within(window: Window) -> list[Constraint]:
-    found: list[Constraint] = []
-    if window.start is not None:
-        value = _iso(window.start - _MILLISECOND)
-        found.append({"key": window.field, "constraint_type": "greater than", "value": value})
-    if window.end is not None:
-        found.append({"key": window.field, "constraint_type": "less than", "value": _iso(window.end)})
-    return found
-
-
-def _narrowed(window: Window, start: datetime) -> Window | None:
-    if window.end is not None and start >= window.end:
-        return None
-    return Window(window.field, start, window.end)
-
-
-def _halves(window: Window) -> tuple[Window, list[Window]]:
-    """The window's earlier half for the one who reads it, the later one for someone else."""
-    end = window.end or datetime.now(UTC)
-    if window.start is None or end - window.start < 2 * _NARROWEST:
-        return window, []
-    middle = window.start + (end - window.start) / 2
-    middle = middle.replace(microsecond=middle.microsecond // 1000 * 1000)
-    return Window(window.field, window.start, middle), [Window(window.field, middle, window.end)]
-
-
 def _sliced(ids: Mapping[str, int], room: int) -> Iterator[list[str]]:
     """Slices of ids that take at most `room` characters in a URL, and at most a page of records, as `ids` tells."""
     part: list[str] = []
@@ -355,59 +316,3 @@ def _sliced(ids: Mapping[str, int], room: int) -> Iterator[list[str]]:
         records += expected
     if part:
         yield part
-
-
-def _iso(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _trouble(records: Sequence[Any], remaining: int, sort_field: str | None, window: Window | None) -> str | None:
-    """Why one cannot go on from this page; None where one can."""
-    if not records and remaining > 0:
-        return f"{remaining} records promised and none given"
-    if window is None:
-        return None
-    moments = [moment for record in records if (moment := moment_of(record, window.field)) is not None]
-    if sort_field == window.field and any(later < earlier for earlier, later in pairwise(moments)):
-        return f"the records are not in the order of {window.field}"
-    if window.start is not None and moments and min(moments) < window.start - _MILLISECOND:
-        return f"records from before {_iso(window.start)} came, an earlier page once more"
-    if window.end is not None and moments and max(moments) >= window.end:
-        return f"records from {_iso(window.end)} on came, a page of another part"
-    return None
-
-
-def _strangers(records: Sequence[Any], ids: Collection[str] | None) -> str | None:
-    """Whether a record came that none of the `ids` asked for names; None where none did."""
-    if ids is None:
-        return None
-    found = (record.get("_id") for record in records if isinstance(record, dict))
-    strange = next((key for key in found if isinstance(key, str) and key not in ids), None)
-    return None if strange is None else f"the record {strange} came, which was not asked for"
-
-
-def moment_of(record: object, field: str) -> datetime | None:
-    """The time in a field; None where there is none: the mapping then says what is wrong with the record."""
-    value = record.get(field) if isinstance(record, dict) else None
-    try:
-        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
-    except ValueError:
-        return None
-    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
-
-
-def _moments(records: Sequence[Any], field: str, endpoint: BubbleEndpoint) -> list[datetime]:
-    """The times of a page's records, in their order; SourceProtocolError where no record has one."""
-    moments = [moment for record in records if (moment := moment_of(record, field)) is not None]
-    if not moments:
-        raise SourceProtocolError(
-            f"bubble: {endpoint.type_name}: none of {len(records)} records has a time in {field}, so the reading "
-            f"cannot go on from there; nothing was marked as synced; look at the type in the app, or ask its maker"
-        )
-    return moments
-
-
-def _shown(window: Window) -> str:
-    start = _iso(window.start) if window.start else ""
-    end = _iso(window.end) if window.end else ""
-    return f"[{start}, {end})"

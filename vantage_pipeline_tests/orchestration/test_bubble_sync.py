@@ -16,7 +16,8 @@ from vantage_pipeline.errors import SourceNotFound, SourceRefused
 from vantage_pipeline.records.rules import NO_FILE
 from vantage_pipeline.sandbox import Sandbox
 from vantage_pipeline.sandbox.bubble_data import iso
-from vantage_pipeline.sources.bubble import PAGE, BubbleClient, Window
+from vantage_pipeline.sources.bubble import PAGE, BubbleClient
+from vantage_pipeline.sources.windows import Window
 from vantage_pipeline.warehouse.load_report import LoadOptions
 from vantage_pipeline_tests.database import Database
 from vantage_pipeline_tests.pipeline import Pipeline

@@ -9,7 +9,8 @@ from vantage_pipeline import catalog
 from vantage_pipeline.errors import SourceNotFound, SourceProtocolError
 from vantage_pipeline.records.model import Page
 from vantage_pipeline.sandbox import Fault, Sandbox
-from vantage_pipeline.sources.bubble import BubbleClient, Window
+from vantage_pipeline.sources.bubble import BubbleClient
+from vantage_pipeline.sources.windows import Window
 from vantage_pipeline_tests.pipeline import settings_for
 
 

@@ -6,9 +6,10 @@ import pytest
 
 from vantage_pipeline import catalog
 from vantage_pipeline.sandbox import Sandbox
-from vantage_pipeline.sources.bubble import BubbleClient, Window
+from vantage_pipeline.sources.bubble import BubbleClient
 from vantage_pipeline.sources.spans import bounded
 from vantage_pipeline.sources.vantage import VantageClient
+from vantage_pipeline.sources.windows import Window
 from vantage_pipeline_tests.pipeline import Pipeline, settings_for
 
 

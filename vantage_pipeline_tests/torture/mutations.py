@@ -25,7 +25,8 @@ from vantage_pipeline.orchestration.config import Mode
 from vantage_pipeline.orchestration.pump import Progress
 from vantage_pipeline.orchestration.reading import Reading, VantageReading
 from vantage_pipeline.records.model import Page
-from vantage_pipeline.sources.bubble import BubbleClient, Window, _within
+from vantage_pipeline.sources.bubble import BubbleClient
+from vantage_pipeline.sources.windows import Window, within
 from vantage_pipeline.warehouse import aliases, pending, quarantine, state
 from vantage_pipeline.warehouse.crash_points import reached
 from vantage_pipeline.warehouse.load import Load
@@ -106,7 +107,7 @@ def offset_paging(_world: World) -> Iterator[None]:
         while remaining:
             params = {
                 "limit": str(PAGE), "cursor": str(offset), "sort_field": window.field,
-                "constraints": json.dumps(_within(window)),
+                "constraints": json.dumps(within(window)),
             }  # fmt: skip
             records, remaining = self.session.retrying(partial(_part, self, endpoint.type_name, params))
             offset += len(records)
