@@ -7,6 +7,7 @@ import pytest
 from vantage_pipeline import catalog
 from vantage_pipeline.warehouse.findings import look
 from vantage_pipeline_tests.database import Database
+from vantage_pipeline_tests.pipeline import Pipeline
 
 
 def wrong(database: Database) -> set[tuple[str, str, int]]:
@@ -64,3 +65,37 @@ def test_what_is_found_can_be_asked_of_one_resource(database: Database) -> None:
         assert look(connection, catalog.select(["accounts"])) == []
     finally:
         connection.close()
+
+
+def test_fields_without_a_column_and_fields_that_never_came_are_told(pipeline: Pipeline) -> None:
+    store, database = pipeline.sandbox.bubble, pipeline.database
+    agents = store.records["agent"]
+    one = next(iter(agents.values()))
+    one.update({"TREE SEED": "a", "Current Annual Sales": 1, "Annual Collection": 2})
+    one.update({"New Field": "kept", "Another": 1, "Name": "n", "Slug": "s", "Contact": "c", "Agent Type": "t"})
+    one.update({"Commission": 5, "Last Update Annual Sales": one["Created Date"]})
+    for record in agents.values():
+        record.pop("Intro Youtube", None)
+    store.changed("agent")
+
+    def told() -> dict[str, tuple[str, int, str]]:
+        connection = database.connect()
+        try:
+            found = look(connection, catalog.select(["bubble/agent"]))
+        finally:
+            connection.close()
+        assert not any(finding.wrong for finding in found)
+        return {finding.kind: (finding.where, finding.count, finding.example) for finding in found}
+
+    unmapped, never = "field without a column (kept in extra)", "field of the catalog never seen"
+    pipeline.sync("bubble/agent", full=True)
+    assert told()[unmapped] == ("bubble_agent", 2, "Another, New Field")
+    assert told()[never] == ("agent", 1, "Intro Youtube")
+    assert database.rows("SELECT extra ->> 'New Field' FROM agent WHERE extra ? 'New Field'") == [("kept",)]
+    one["Intro Youtube"] = "https://example.com"
+    store.changed("agent")
+    pipeline.sync("bubble/agent", full=True)
+    assert never not in told()
+    counted = "SELECT mapped, records FROM vantage_field_sightings WHERE field = %s"
+    assert database.rows(counted, "New Field") == [(False, 2)]
+    assert database.rows(counted, "Intro Youtube") == [(True, 1)]
