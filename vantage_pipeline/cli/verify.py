@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from uuid import uuid4
 
+import dagster as dg
 import typer
 
 from vantage_pipeline import catalog
@@ -17,7 +19,8 @@ from vantage_pipeline.errors import UsageError
 from vantage_pipeline.orchestration.repair import Repaired
 from vantage_pipeline.orchestration.verification import SHOWN, Verification
 from vantage_pipeline.orchestration.verification import verify as compare
-from vantage_pipeline.settings import Settings, load_settings
+from vantage_pipeline.orchestration.verification_assets import report_checks
+from vantage_pipeline.settings import Settings, load_settings, project_root
 from vantage_pipeline.warehouse import engine
 from vantage_pipeline.warehouse.findings import Finding, look
 from vantage_pipeline.warehouse.state import Run
@@ -28,7 +31,10 @@ _COUNTS = ("records", "rows", "missing", "extra", "changed", "wrong_sums", "wait
 
 
 def verify(names: Sequence[str], *, repair: bool, warehouse_only: bool, as_json: bool) -> int:
-    """Compare and look; gives the exit status: 1 where something differs or needs mending."""
+    """Compare and look; gives the exit status: 1 where something differs or needs mending.
+
+    Dagster is told too, as the checks of what was compared, so that an alert ends with what a repair mended.
+    """
     if repair and warehouse_only:
         raise UsageError("--repair takes what differs from the source, so it does not go with --warehouse-only")
     settings = load_settings()
@@ -48,6 +54,9 @@ def verify(names: Sequence[str], *, repair: bool, warehouse_only: bool, as_json:
         print_json(_as_json(done, repaired, findings, equal=equal))
     else:
         _print(done, repaired, findings, compared=bool(verdicts))
+    os.environ.setdefault("DAGSTER_HOME", str(project_root()))
+    with dg.DagsterInstance.get() as instance:
+        report_checks(instance, verdicts, None if named else findings)
     return 0 if equal else 1
 
 

@@ -18,4 +18,5 @@ def load_options(settings: Settings) -> LoadOptions:
         delete_share=settings.delete_guard_share,
         delete_records=settings.delete_guard_records,
         change_history=settings.change_history,
+        mask=settings.mask,
     )

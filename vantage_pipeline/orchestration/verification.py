@@ -101,7 +101,7 @@ class _Comparison:
 
     def _gather(self, resource: Resource) -> Gathering:
         reading = _reading(resource, self._settings)
-        gathering = Gathering(self.workspace, resource, shown=SHOWN)
+        gathering = Gathering(self.workspace, resource, shown=SHOWN, mask=self._settings.mask)
         watermark = state.watermark(self.workspace.connection, resource.state)
         self.moments[resource.state] = Moment(gathering.began, settled(watermark, self._settings.overlap_seconds))
         try:

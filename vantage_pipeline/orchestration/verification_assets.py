@@ -13,7 +13,7 @@ from vantage_pipeline.orchestration.jobs import asset_key, verification_key
 from vantage_pipeline.orchestration.verification import Verification, verify
 from vantage_pipeline.settings import Settings, load_settings
 from vantage_pipeline.warehouse import engine
-from vantage_pipeline.warehouse.findings import look, subject
+from vantage_pipeline.warehouse.findings import Finding, look, subject
 from vantage_pipeline.warehouse.state import Run
 from vantage_pipeline.warehouse.verdict import Verdict
 
@@ -72,7 +72,7 @@ def build_verification(system: str) -> dg.AssetsDefinition:
                 dg.AssetCheckResult(check_name=check_name(resource), passed=verdict.equal, metadata=_details(verdict))
                 for resource, verdict in zip(resources, done.verdicts, strict=True)
             ]
-            + [_in_order(settings, resources)],
+            + [_in_order(system, _looked(settings))],
         )
 
     return verification
@@ -88,17 +88,53 @@ def check_name(resource: Resource) -> str:
     return f"{resource.name}_match_source"
 
 
-def _in_order(settings: Settings, resources: Sequence[Resource]) -> dg.AssetCheckResult:
+def report_checks(
+    instance: dg.DagsterInstance, verdicts: Sequence[Verdict], findings: Sequence[Finding] | None
+) -> None:
+    """Tell Dagster, without a run, what a comparison found, as the checks that a run of the verification evaluates.
+
+    Args:
+        verdicts: of the resources that were compared, after a repair those of the state after it; no other
+            resource's check is told.
+        findings: everything found in the warehouse itself; None where not all of it was looked at.
+    """
+    told = [
+        (
+            resource.system,
+            dg.AssetCheckResult(check_name=check_name(resource), passed=verdict.equal, metadata=_details(verdict)),
+        )
+        for verdict in verdicts
+        for resource in RESOURCES
+        if resource.asset == verdict.resource
+    ]
+    if findings is not None:
+        told += [(system, _in_order(system, findings)) for system in ("vantage", "bubble")]
+    for system, result in told:
+        instance.report_runless_asset_event(
+            dg.AssetCheckEvaluation(
+                asset_key=verification_key(system),
+                check_name=str(result.check_name),
+                passed=result.passed,
+                metadata=result.metadata,
+            )
+        )
+
+
+def _looked(settings: Settings) -> list[Finding]:
+    connection = engine.connect(engine.database_url(settings))
+    try:
+        return look(connection)
+    finally:
+        connection.close()
+
+
+def _in_order(system: str, findings: Sequence[Finding]) -> dg.AssetCheckResult:
     """What is found in the warehouse itself, by the same looks as ``verify``; links that wait are only told.
 
     What belongs to no resource (the state's tables, functions) is in each system's check.
     """
-    others = {name for r in RESOURCES if r not in resources for name in (r.state, *r.tables)}
-    connection = engine.connect(engine.database_url(settings))
-    try:
-        found = [finding for finding in look(connection) if subject(finding) not in others]
-    finally:
-        connection.close()
+    others = {name for r in RESOURCES if r.system != system for name in (r.state, *r.tables)}
+    found = [finding for finding in findings if subject(finding) not in others]
     return dg.AssetCheckResult(
         check_name=IN_ORDER,
         passed=not any(finding.wrong for finding in found),

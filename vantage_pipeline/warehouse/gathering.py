@@ -83,7 +83,8 @@ class Workspace:
 class Gathering:
     """The sink of one resource's full reading."""
 
-    def __init__(self, workspace: Workspace, resource: Resource, *, shown: int) -> None:
+    def __init__(self, workspace: Workspace, resource: Resource, *, shown: int, mask: Callable[[str], str]) -> None:
+        self._mask = mask
         self._workspace = workspace
         self._resource = resource
         self._shown = shown
@@ -116,7 +117,7 @@ class Gathering:
             self.connection.rollback()
             if not len(batch) or not refusals.of_the_data(error):
                 raise
-            parts = [refusals.refused(batch, error)] if len(batch) == 1 else refusals.halves(batch)
+            parts = [refusals.refused(batch, error, self._mask)] if len(batch) == 1 else refusals.halves(batch)
             for part in parts:
                 self.write(part)
         return MergeCounts()

@@ -10,22 +10,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 
 import psycopg2
 from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
 
-from vantage_pipeline.catalog.model import Resource, Rule, Table
-from vantage_pipeline.errors import DatabaseUnreachable, PipelineError, WarehouseError
+from vantage_pipeline.catalog.model import Resource, Table
+from vantage_pipeline.errors import DatabaseUnreachable, WarehouseError
 from vantage_pipeline.records.model import Rejection, RowBatch
 from vantage_pipeline.records.plans import ColumnType
-from vantage_pipeline.records.rules import KNOWN_TRANSACTION_TYPES
 from vantage_pipeline.warehouse import (
     constraints,
     deletion,
     guard,
-    locks,
     pending,
     quarantine,
     refusals,
@@ -40,11 +38,9 @@ from vantage_pipeline.warehouse.foreseen import Foresight
 from vantage_pipeline.warehouse.guard import HeldBack
 from vantage_pipeline.warehouse.load_report import LoadOptions, LoadReport
 from vantage_pipeline.warehouse.merge import Merge, MergeCounts
-from vantage_pipeline.warehouse.rehearsal import Rehearsal, clear_the_way
+from vantage_pipeline.warehouse.rehearsal import Rehearsal
+from vantage_pipeline.warehouse.session import Session
 from vantage_pipeline.warehouse.state import Run
-
-T = TypeVar("T")
-_TRIES = 4
 
 
 class Load:
@@ -61,11 +57,8 @@ class Load:
         """Args:
         rehearsal: the transaction that a dry run takes part in; without it, it has one of its own.
         """
-        self._connect = connect
         self._options = options or LoadOptions()
-        self._rehearsal = (rehearsal or Rehearsal()) if self.dry_run else None
-        self._alone = rehearsal is None
-        self._connection = self._rehearsal.join(self._open) if self._rehearsal else self._open()
+        self._session = Session(connect, resource.state, self._options, rehearsal)
         self._resource = resource
         self._run = run
         self._merges: dict[str, Merge] = {}
@@ -79,7 +72,7 @@ class Load:
 
     @property
     def connection(self) -> Connection:
-        return self._connection
+        return self._session.connection
 
     @property
     def dry_run(self) -> bool:
@@ -93,22 +86,19 @@ class Load:
             MigrationsMissing: the resource's tables are not as a sync needs them.
         """
         with refusals.explaining(self._resource.state):
-            locks.acquire(self._connection, self._resource.state, wait_seconds=self._options.lock_wait_seconds)
-            self._commit()
-            if self._rehearsal is not None:
-                self._rehearsal.begin()
+            self._session.acquire()
             reached("begin.locked")
-            self.report.watermark_before = state.watermark(self._connection, self._resource.state)
-            self._began = state.clock(self._connection)
+            self.report.watermark_before = state.watermark(self.connection, self._resource.state)
+            self._began = state.clock(self.connection)
             for dataset in self._resource.datasets:
                 self._prepare(dataset.table)
-            with self._connection.cursor() as cursor:
+            with self.connection.cursor() as cursor:
                 state.keep_changes(cursor, self._options.change_history)
                 state.announce(cursor, self._run, {"watermark_before": self.report.watermark_before})
                 if not self.dry_run:
                     state.start(cursor, self._resource.state)
             reached("begin.written")
-            self._commit()
+            self._session.commit()
             reached("begin.committed")
 
     def types(self, table: Table) -> dict[str, ColumnType]:
@@ -137,7 +127,7 @@ class Load:
             if not len(batch) or not refusals.of_the_data(error):
                 raise
             if len(batch) == 1:
-                return self._write(refusals.refused(batch, error), position, resource)
+                return self._write(refusals.refused(batch, error, self._options.mask), position, resource)
         counts = MergeCounts()
         for half in refusals.halves(batch):
             counts = counts + self.write(half, position=position, resource=resource)
@@ -164,7 +154,7 @@ class Load:
                 self._foresight.rows(cursor, merge, columns)
             merge.drop_repairs(cursor)
             counts = merge.run(cursor, held=columns)
-            if counts.dangling or self._has_pending(cursor, batch.table):
+            if counts.dangling or pending.any_of(cursor, batch.table):
                 merge.note_pending(cursor, resource=owner.state, run_id=self._run.run_id)
             if self._foresight is not None:
                 self._foresight.links(cursor, batch.table, dangling=bool(counts.dangling))
@@ -180,13 +170,13 @@ class Load:
             if own:
                 deletion.mark_seen(cursor, batch, rejections)
                 if not self.dry_run:
-                    state.checkpoint(cursor, self._resource.state, self._checkpoint(counts, batch, position))
+                    state.checkpoint(cursor, self._resource.state, self.report.checkpoint(batch, counts, position))
             return counts, rejections, held, tallies, filled
 
-        counts, rejections, held, tallies, filled = self._transaction("batch", attempt)
+        counts, rejections, held, tallies, filled = self._session.transaction("batch", attempt)
         self._guard.keep(tallies)
         self._fields.setdefault(batch.table.name, Counter()).update(batch.fields)
-        self._count(batch, counts, rejections, own=own)
+        self.report.count(batch, counts, rejections, own=own)
         quarantined |= {rejection.record_key for rejection in rejections}
         self.report.held_back = guard.joined([*self.report.held_back, *held])
         self.report.links_filled += filled
@@ -198,15 +188,13 @@ class Load:
 
     def distinct_seen(self, table: Table) -> int:
         """How many different keys of `table` this load has seen, rejected ones included."""
-        with refusals.explaining(self._resource.state), self._connection.cursor() as cursor:
-            return deletion.count_seen(cursor, table)
+        return self._session.read(lambda cursor: deletion.count_seen(cursor, table))
 
     def unseen(self, table: Table) -> list[str]:
         """Keys of `table` that are here and that this load has not seen, unless there are too many to be marked."""
-        with refusals.explaining(self._resource.state), self._connection.cursor() as cursor:
-            keys = deletion.unseen(cursor, table, self._options, resource=self._resource.state)
-        self._commit()
-        return keys
+        return self._session.read(
+            lambda cursor: deletion.unseen(cursor, table, self._options, resource=self._resource.state)
+        )
 
     def mark_deleted(self, table: Table) -> int:
         """Mark the rows whose keys this load has not seen. Only after a complete reading of everything."""
@@ -242,14 +230,14 @@ class Load:
 
     def hold_back(self, held: HeldBack) -> None:
         """Record and report what is not done because it is too much at once."""
-        self._transaction(
+        self._session.transaction(
             "deletion",
             lambda cursor: guard.record(cursor, held, run_id=self._run.run_id, resource=self._resource.state),
         )
         self.report.held_back.append(held)
 
     def _mark_deleted(self, table: Table, attempt: Callable[[Cursor], tuple[list[str], HeldBack | None]]) -> int:
-        deleted, held = self._transaction("deletion", attempt)
+        deleted, held = self._session.transaction("deletion", attempt)
         self.report.deleted += len(deleted)
         if held is not None:
             self.report.held_back.append(held)
@@ -266,7 +254,7 @@ class Load:
             self._foresight.begin()
             return self._foresight.derivation(cursor, self._resource, work)
 
-        counts = self._transaction("derivation", attempt)
+        counts = self._session.transaction("derivation", attempt)
         if self._foresight is not None:
             self._foresight.keep()
         self.report.counts = self.report.counts + counts
@@ -302,24 +290,24 @@ class Load:
                 )
             return state.watermark(cursor.connection, self._resource.state)
 
-        report.watermark_after = self._transaction("finish", attempt)
+        report.watermark_after = self._session.transaction("finish", attempt)
         if self._resource.derivation and not self.dry_run:
             # all that it derives from has been synced, so rows may be mended that broke a foreign key
-            constraints.validate_mended(self._connection)
+            constraints.validate_mended(self.connection)
         self.close()
         return report
 
     def fail(self, errors: Sequence[Mapping[str, Any]], *, cancelled: bool = False) -> None:
-        """Record the failure, or the cancelling, on a new connection if the old one is gone, and give the lock back."""
+        """Record the failure, or the cancelling, and give the lock back."""
+
+        def say(cursor: Cursor) -> None:
+            facts = self.report.facts() | ({"status": "cancelled"} if cancelled else {})
+            state.announce(cursor, self._run, facts)
+            state.fail(cursor, self._resource.state, errors)
+
         try:
-            if self.dry_run:
-                return
-            try:
-                self._connection.rollback()
-                self._record_failure(errors, cancelled=cancelled)
-            except psycopg2.Error:
-                self._connection = self._open()
-                self._record_failure(errors, cancelled=cancelled)
+            if not self.dry_run:
+                self._session.last_words(say)
         except (psycopg2.Error, DatabaseUnreachable):
             # the run-status sensor records it once the database is back
             self.report.errors.append({"code": "STATE_NOT_RECORDED", "message": "the database could not be reached"})
@@ -327,135 +315,23 @@ class Load:
             self.close()
 
     def close(self) -> None:
-        """Give the lock back and end the connection, with its temporary tables and a dry run's work.
-
-        The lock would go with the connection, but only once the server has noticed its end. What a dry run shares
-        with others is left to them.
-        """
-        if self._rehearsal is not None:
-            self._rehearsal.end()
-            if self._alone:
-                self._rehearsal.close()
-            return
-        try:
-            self._connection.rollback()
-            locks.release(self._connection, self._resource.state)
-        except psycopg2.Error:
-            pass
-        finally:
-            self._connection.close()
-
-    def _open(self) -> Connection:
-        """A connection that waits so long, and no longer, for rows and tables that others hold."""
-        connection = self._connect()
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT set_config('lock_timeout', %s, false)", (f"{round(self._options.table_lock_seconds * 1000)}ms",)
-            )
-        connection.commit()
-        return connection
-
-    def _record_failure(self, errors: Sequence[Mapping[str, Any]], *, cancelled: bool) -> None:
-        with self._connection.cursor() as cursor:
-            facts = self.report.facts() | ({"status": "cancelled"} if cancelled else {})
-            state.announce(cursor, self._run, facts)
-            state.fail(cursor, self._resource.state, errors)
-        reached("failure.written")
-        self._connection.commit()
-        reached("failure.committed")
+        """Give the lock back and end the connection, with its temporary tables and a dry run's work."""
+        self._session.close()
 
     def _prepare(self, table: Table) -> None:
         if table.name in self._merges:
             return
-        live = tables.inspect(self._connection, table)
-        staging.create(self._connection, table, live)
+        live = tables.inspect(self.connection, table)
+        staging.create(self.connection, table, live)
         self._merges[table.name] = Merge(table, live)
         self._types[table.name] = tables.column_types(live)
-        self._commit()
+        self._session.commit()
 
     def _quarantined(self, table: Table, owner: Resource) -> set[str]:
         """The keys that are in quarantine as `owner`'s records, which need not be this load's own."""
         at = (owner.state, table.name)
         if at not in self._quarantined_keys:
-            with refusals.explaining(self._resource.state), self._connection.cursor() as cursor:
-                self._quarantined_keys[at] = quarantine.open_keys(cursor, resource=owner.state, table=table.name)
-            self._commit()
+            self._quarantined_keys[at] = self._session.read(
+                lambda cursor: quarantine.open_keys(cursor, resource=owner.state, table=table.name)
+            )
         return self._quarantined_keys[at]
-
-    def _transaction(self, name: str, work: Callable[[Cursor], T]) -> T:
-        """Run `work` in one transaction, again when PostgreSQL asks for it. `name` is that of its crash points.
-
-        In a dry run everything is one transaction, so `work` runs in a savepoint instead.
-        """
-        for remaining in reversed(range(_TRIES)):
-            try:
-                with self._connection.cursor() as cursor:
-                    if self.dry_run:
-                        cursor.execute("SAVEPOINT batch")
-                    result = work(cursor)
-                    if self.dry_run:
-                        cursor.execute("RELEASE SAVEPOINT batch")
-                reached(f"{name}.written")
-                self._commit()
-                reached(f"{name}.committed")
-                return result
-            except psycopg2.Error as error:
-                self._roll_back()
-                if remaining and error.pgcode in refusals.AGAIN:
-                    if not self.dry_run:
-                        clear_the_way(self._connection)
-                    continue
-                raise refusals.explained(error, self._resource.state) from error
-            except BaseException:
-                self._roll_back()
-                raise
-        raise PipelineError("unreachable")
-
-    def _commit(self) -> None:
-        if not self.dry_run:
-            self._connection.commit()
-
-    def _roll_back(self) -> None:
-        try:
-            if self.dry_run and not self._connection.closed:
-                with self._connection.cursor() as cursor:
-                    cursor.execute("ROLLBACK TO SAVEPOINT batch")
-            else:
-                self._connection.rollback()
-        except psycopg2.Error:
-            pass
-
-    def _has_pending(self, cursor: Cursor, table: Table) -> bool:
-        if not table.links:
-            return False
-        cursor.execute("SELECT EXISTS (SELECT 1 FROM vantage_pending_links WHERE table_name = %s)", (table.name,))
-        row = cursor.fetchone()
-        return bool(row and row[0])
-
-    def _checkpoint(self, counts: MergeCounts, batch: RowBatch, position: Mapping[str, Any] | None) -> dict[str, Any]:
-        report = self.report
-        return {
-            "records_synced": report.fetched + batch.fetched,
-            "records_created": report.counts.created + counts.created,
-            "records_updated": report.counts.updated + counts.updated,
-            "records_unchanged": report.counts.unchanged + counts.unchanged,
-            "records_quarantined": report.quarantined + len(batch.rejections),
-            "api_calls": report.api_calls,
-            "checkpoint": {"table": batch.table.name, **(position or {})},
-        }
-
-    def _count(self, batch: RowBatch, counts: MergeCounts, rejections: Sequence[Rejection], *, own: bool) -> None:
-        report = self.report
-        if own:
-            report.fetched += batch.fetched
-            report.repeated += batch.repeated
-            report.counts = report.counts + counts
-            report.quarantined += len(rejections)
-        else:
-            report.related = report.related + counts
-        for column in batch.table.columns:
-            if column.rule is Rule.TRANSACTION_TYPE:
-                types = Counter(batch.columns[column.name])
-                report.unmapped_types.update({t: n for t, n in types.items() if t and t not in KNOWN_TRANSACTION_TYPES})
-        report.by_table[batch.table.name] = report.by_table.get(batch.table.name, MergeCounts()) + counts
-        report.rejections.extend(rejections[: max(0, state.ERRORS_LISTED - len(report.rejections))])

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from vantage_pipeline.records.model import Rejection
+from vantage_pipeline.catalog.model import Rule
+from vantage_pipeline.records.model import Rejection, RowBatch
+from vantage_pipeline.records.rules import KNOWN_TRANSACTION_TYPES
 from vantage_pipeline.warehouse.differences import Differences
 from vantage_pipeline.warehouse.guard import HeldBack
 from vantage_pipeline.warehouse.merge import MergeCounts
+from vantage_pipeline.warehouse.state import ERRORS_LISTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,8 @@ class LoadOptions:
     """Whether changes are kept: of all tables, of none, or of those named."""
     differences_kept: int | None = None
     """Differences of each kind collected in a dry run; None for all."""
+    mask: Callable[[str], str] = str
+    """Hides the secrets in what PostgreSQL says of a row, before anything keeps it."""
 
 
 @dataclass
@@ -80,3 +86,31 @@ class LoadReport:
             "retries": self.retries,
             "watermark_before": self.watermark_before,
         }
+
+    def checkpoint(self, batch: RowBatch, counts: MergeCounts, position: Mapping[str, Any] | None) -> dict[str, Any]:
+        """Counts so far with one batch more, and where the reading stands after it."""
+        return {
+            "records_synced": self.fetched + batch.fetched,
+            "records_created": self.counts.created + counts.created,
+            "records_updated": self.counts.updated + counts.updated,
+            "records_unchanged": self.counts.unchanged + counts.unchanged,
+            "records_quarantined": self.quarantined + len(batch.rejections),
+            "api_calls": self.api_calls,
+            "checkpoint": {"table": batch.table.name, **(position or {})},
+        }
+
+    def count(self, batch: RowBatch, counts: MergeCounts, rejections: Sequence[Rejection], *, own: bool) -> None:
+        """Count a batch that is written. `own`: its records are of the resource itself, not some that these name."""
+        if own:
+            self.fetched += batch.fetched
+            self.repeated += batch.repeated
+            self.counts = self.counts + counts
+            self.quarantined += len(rejections)
+        else:
+            self.related = self.related + counts
+        for column in batch.table.columns:
+            if column.rule is Rule.TRANSACTION_TYPE:
+                types = Counter(batch.columns[column.name])
+                self.unmapped_types.update({t: n for t, n in types.items() if t and t not in KNOWN_TRANSACTION_TYPES})
+        self.by_table[batch.table.name] = self.by_table.get(batch.table.name, MergeCounts()) + counts
+        self.rejections.extend(rejections[: max(0, ERRORS_LISTED - len(self.rejections))])

@@ -70,3 +70,12 @@ def _fill_in(cursor: Cursor, child: Table, column: Column, link: Link) -> int:
     cursor.execute(statement)
     row = cursor.fetchone()
     return int(row[0]) if row else 0
+
+
+def any_of(cursor: Cursor, table: Table) -> bool:
+    """Whether links of the table's rows wait."""
+    if not table.links:
+        return False
+    cursor.execute("SELECT EXISTS (SELECT 1 FROM vantage_pending_links WHERE table_name = %s)", (table.name,))
+    row = cursor.fetchone()
+    return bool(row and row[0])

@@ -6,7 +6,7 @@ beyond a column's digits, a constraint of someone's own. Such a record must not 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import psycopg2
@@ -87,11 +87,15 @@ def halves(batch: RowBatch) -> tuple[RowBatch, RowBatch]:
     )
 
 
-def refused(batch: RowBatch, error: WarehouseError) -> RowBatch:
-    """A batch of one row as a batch of none and one rejection more."""
+def refused(batch: RowBatch, error: WarehouseError, mask: Callable[[str], str]) -> RowBatch:
+    """A batch of one row as a batch of none and one rejection more.
+
+    Args:
+        mask: hides the secrets in what the server said, which repeats the row's values.
+    """
     table = batch.table
     key = batch.columns[table.key][0] or ""
-    told = str(error.__cause__ or error).strip().split("\n")[0]
+    told = mask(str(error.__cause__ or error)).strip().split("\n")[0]
     rejection = Rejection.of(table.name, key, CODE, _field(batch, error), f"PostgreSQL: {told}", batch.records[0])
     return RowBatch(
         table=table,

@@ -71,6 +71,20 @@ def test_list_show_and_replay_of_one_of_some_and_of_all(
     assert embedded.scalar("SELECT count(*) FROM customer WHERE name LIKE 'refused%'") == 3
 
 
+def test_a_replay_of_some_leaves_the_others(
+    run_cli: Run, sandbox: Sandbox, embedded: Database, quarantined: list[int]
+) -> None:
+    first, second, third = quarantined
+    embedded.execute(MENDED)
+    names = {row[0]: row[1] for row in embedded.rows("SELECT id, record->>'Name' FROM vantage_quarantine")}
+    code, out, _ = run_cli("quarantine", "replay", str(first), str(third), "--json", env=sandbox.environment())
+    assert (code, [list(row.values()) for row in json.loads(out)]) == (0, [["bubble_customer", "customer", 2, 0]])
+    assert embedded.rows(OPEN) == [(second,)]
+    there = {name for (name,) in embedded.rows("SELECT name FROM customer WHERE name LIKE 'refused%'")}
+    assert there == {names[first], names[third]}
+    assert json.loads(last_run(embedded)[2]) == {"replay": [first, third]}
+
+
 @pytest.mark.usefixtures("quarantined")
 def test_a_replay_that_fails_says_so_in_the_state_and_gives_the_lock_back(sandbox: Sandbox, embedded: Database) -> None:
     embedded.execute(MENDED)

@@ -3,8 +3,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
+import dagster as dg
 import pytest
 
+from vantage_pipeline.definitions import defs
+from vantage_pipeline.orchestration.alerting.instance import failed_checks
 from vantage_pipeline.sandbox import Sandbox
 from vantage_pipeline_tests.conftest import Finished
 from vantage_pipeline_tests.database import Database
@@ -44,3 +47,31 @@ def test_the_warehouse_alone_needs_no_api(run_cli: Run, sandbox: Sandbox) -> Non
     assert "Compared with no source" in out
     code, _, err = run_cli("verify", "--warehouse-only", "--repair", env=sandbox.environment())
     assert (code, "does not go with" in err) == (2, True)
+
+
+def test_what_a_repair_mends_ends_the_alert_of_its_check(
+    run_cli: Run, sandbox: Sandbox, embedded: Database, dagster_instance: dg.DagsterInstance
+) -> None:
+    environment = {k: v for k, v in sandbox.environment().items() if not k.startswith("BUBBLE_")}
+    keys = defs.resolve_asset_graph().asset_check_keys
+
+    def failing() -> set[str]:
+        return {condition.resource for condition in failed_checks(dagster_instance, keys)}
+
+    Pipeline(sandbox, embedded).sync_all("vantage")
+    embedded.execute("UPDATE investors SET country = 'by hand' WHERE external_id = '10001'")
+    embedded.execute("UPDATE deals SET name = 'by hand' WHERE external_id = '501'")
+    embedded.execute("ALTER TABLE deals DROP CONSTRAINT deals_external_id_unique")
+    assert run_cli("verify", env=environment).status == 1
+    accounts, funds, order = (
+        f"vantage/verification {name}" for name in ("accounts_match_source", "funds_match_source", "warehouse_in_order")
+    )
+    assert failing() == {accounts, funds, order}
+
+    assert run_cli("verify", "accounts", "--repair", env=environment).status == 0
+    assert failing() == {funds, order}, "what was not compared stays as it was"
+    embedded.execute("ALTER TABLE deals ADD CONSTRAINT deals_external_id_unique UNIQUE (external_id)")
+    assert run_cli("verify", "--warehouse-only", env=environment).status == 0
+    assert failing() == {funds}
+    assert run_cli("verify", "--repair", env=environment).status == 0
+    assert failing() == set()

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from vantage_pipeline_tests.torture.machine import STEPS, Convergence
+from vantage_pipeline_tests.torture.machine import POINTS, STEPS, Convergence
 from vantage_pipeline_tests.torture.scenes import OFTEN
 from vantage_pipeline_tests.torture.world import World
 
@@ -22,15 +22,16 @@ def run(
     histories: int,
     scenes: Sequence[str] = OFTEN,
     rules: Collection[str] = RULES,
+    points: Sequence[str] = POINTS,
     shrink: bool = True,
 ) -> None:
-    """Run `histories` histories of seed `number`, made of `rules`.
+    """Run `histories` histories of seed `number`, made of `rules`, with syncs cut off at `points`.
 
     Raises:
         AssertionError: something did not hold; its notes tell the history, as short as it could be made.
     """
     left_out: dict[str, Any] = dict.fromkeys(set(RULES) - set(rules))
-    machine = type("Convergence", (Convergence,), {"world": world, "scenes": scenes, **left_out})
+    machine = type("Convergence", (Convergence,), {"world": world, "scenes": scenes, "points": points, **left_out})
     phases = (Phase.generate, Phase.shrink) if shrink else (Phase.generate,)
     run_state_machine_as_test(
         seed(number)(machine),

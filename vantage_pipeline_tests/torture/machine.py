@@ -48,6 +48,7 @@ class Convergence(RuleBasedStateMachine):
 
     world: ClassVar[World]
     scenes: ClassVar[Sequence[str]] = OFTEN
+    points: ClassVar[Sequence[str]] = POINTS
 
     def __init__(self) -> None:
         super().__init__()
@@ -155,11 +156,12 @@ class Convergence(RuleBasedStateMachine):
         self._step(check=True)
 
     @rule(
-        number=numbers, mode=modes, which=numbers, flag=st.booleans(), point=st.sampled_from(POINTS),
+        number=numbers, mode=modes, which=numbers, flag=st.booleans(), at=st.integers(0, len(POINTS) - 1),
         passed=st.integers(0, 2), lost=st.sampled_from([False, False, True]),
     )  # fmt: skip
-    def sync_cut_off(self, number: int, mode: str, which: int, flag: bool, point: str, passed: int, lost: bool) -> None:
+    def sync_cut_off(self, number: int, mode: str, which: int, flag: bool, at: int, passed: int, lost: bool) -> None:
         """The process is killed, or the connection is lost, at a named point."""
+        point = self.points[at % len(self.points)]
         trouble = Trouble(point=point, number=passed if point.startswith("batch") else 0, lost=lost)
         if point.startswith("failure"):
             trouble.lost = False

@@ -30,6 +30,8 @@ from vantage_pipeline.warehouse import aliases, pending, quarantine, state
 from vantage_pipeline.warehouse.crash_points import reached
 from vantage_pipeline.warehouse.load import Load
 from vantage_pipeline.warehouse.merge import Merge
+from vantage_pipeline.warehouse.session import Session
+from vantage_pipeline_tests.torture.machine import POINTS
 from vantage_pipeline_tests.torture.world import PAGE, World
 
 _READINGS: tuple[type[Reading], ...] = (BubbleReading, VantageReading)
@@ -67,13 +69,13 @@ def _ending(fill: Callable[..., datetime | None]) -> Callable[..., datetime | No
 @contextmanager
 def state_apart_from_data(_world: World) -> Iterator[None]:
     """The state is committed by a transaction of its own, and the data by another, right after."""
-    transaction = Load._transaction
+    transaction = Session.transaction
 
-    def mutated(self: Load, name: str, work: Callable[[Cursor], Any]) -> Any:
+    def mutated(self: Session, name: str, work: Callable[[Cursor], Any]) -> Any:
         if self.dry_run:
             return transaction(self, name, work)
         if name != "finish":
-            with self._connection.cursor() as cursor:
+            with self.connection.cursor() as cursor:
                 result = work(cursor)
             reached(f"{name}.written")
             return result
@@ -83,11 +85,11 @@ def state_apart_from_data(_world: World) -> Iterator[None]:
         apart.commit()
         apart.close()
         reached("finish.committed")
-        self._connection.commit()
+        self.connection.commit()
         return result
 
     with (
-        patch.object(Load, "_transaction", mutated),
+        patch.object(Session, "transaction", mutated),
         patch.object(state, "checkpoint", lambda *_arguments, **_named: None),
     ):
         yield
@@ -97,7 +99,7 @@ def state_apart_from_data(_world: World) -> Iterator[None]:
 def offset_paging(_world: World) -> Iterator[None]:
     """Bubble is read by a cursor that counts records."""
 
-    def mutated(self: BubbleClient, dataset: Dataset, window: Window) -> Iterator[Page]:
+    def mutated(self: BubbleClient, dataset: Dataset, window: Window, **_named: Any) -> Iterator[Page]:
         endpoint = dataset.endpoint
         assert isinstance(endpoint, BubbleEndpoint)
         offset, remaining = 0, 1
@@ -188,7 +190,7 @@ def dry_run_commits(_world: World) -> Iterator[None]:
     close = Load.close
 
     def mutated(self: Load) -> None:
-        self._connection.commit()
+        self.connection.commit()
         close(self)
 
     with patch.object(Load, "close", mutated):
@@ -221,11 +223,12 @@ def aliases_not_followed(_world: World) -> Iterator[None]:
 
 @dataclasses.dataclass(frozen=True)
 class Mutation:
-    """A change, and the histories in which it does harm: their scene and what they are made of."""
+    """A change, and the histories in which it does harm: their scene, what they are made of, where syncs are cut off."""
 
     apply: Callable[[World], Any]
     scene: str
     rules: tuple[str, ...]
+    points: tuple[str, ...] = tuple(POINTS)
 
 
 MUTATIONS = {
@@ -233,7 +236,9 @@ MUTATIONS = {
     "the watermark taken at the end of the reading": Mutation(
         watermark_at_the_end, "agents", ("sync_while_edited", "pass_time")
     ),
-    "state committed apart from data": Mutation(state_apart_from_data, "agents", ("edit", "sync_cut_off", "pass_time")),
+    "state committed apart from data": Mutation(
+        state_apart_from_data, "agents", ("edit", "sync_cut_off", "pass_time"), ("finish.written", "finish.committed")
+    ),
     "offset paging": Mutation(offset_paging, "agents", ("sync_while_edited", "pass_time")),
     "a plain ON CONFLICT DO UPDATE of all columns": Mutation(
         all_columns_overwritten, "vantage", ("edit", "write_local_column", "sync")

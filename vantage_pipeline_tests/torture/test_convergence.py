@@ -23,4 +23,7 @@ def test_whatever_happens_the_tables_converge_to_the_source(world: World) -> Non
 def test_the_suite_notices(world: World, name: str) -> None:
     mutation = MUTATIONS[name]
     with mutation.apply(world), pytest.raises(AssertionError):
-        histories.run(world, number=1, histories=BOUND, scenes=(mutation.scene,), rules=mutation.rules, shrink=False)
+        histories.run(
+            world, number=1, histories=BOUND, scenes=(mutation.scene,), rules=mutation.rules, points=mutation.points,
+            shrink=False,
+        )  # fmt: skip

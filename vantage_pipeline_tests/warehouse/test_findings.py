@@ -68,34 +68,34 @@ def test_what_is_found_can_be_asked_of_one_resource(database: Database) -> None:
 
 
 def test_fields_without_a_column_and_fields_that_never_came_are_told(pipeline: Pipeline) -> None:
-    store, database = pipeline.sandbox.bubble, pipeline.database
-    agents = store.records["agent"]
-    one = next(iter(agents.values()))
-    one.update({"TREE SEED": "a", "Current Annual Sales": 1, "Annual Collection": 2})
-    one.update({"New Field": "kept", "Another": 1, "Name": "n", "Slug": "s", "Contact": "c", "Agent Type": "t"})
-    one.update({"Commission": 5, "Last Update Annual Sales": one["Created Date"]})
-    for record in agents.values():
-        record.pop("Intro Youtube", None)
-    store.changed("agent")
+    agents = list(pipeline.sandbox.bubble.records["agent"].values())
+    agents[0]["Nickname"] = agents[1]["Nickname"] = agents[1]["Another"] = "new"
+    for record in agents:
+        record.pop("Name", None)
+    pipeline.sandbox.bubble.changed("agent")
+    pipeline.sync("bubble/agent", full=True, allow_clear=["*"])
 
-    def told() -> dict[str, tuple[str, int, str]]:
-        connection = database.connect()
+    def told() -> dict[str, tuple[str, int, str, bool]]:
+        connection = pipeline.database.connect()
         try:
-            found = look(connection, catalog.select(["bubble/agent"]))
+            found = look(connection, catalog.select(["agent"]))
+            return {f.kind: (f.where, f.count, f.example, f.wrong) for f in found}
         finally:
             connection.close()
-        assert not any(finding.wrong for finding in found)
-        return {finding.kind: (finding.where, finding.count, finding.example) for finding in found}
 
-    unmapped, never = "field without a column (kept in extra)", "field of the catalog never seen"
+    found = told()
+    assert found["field without a column (kept in extra)"] == ("bubble_agent", 2, "Another, Nickname", False)
+    where, _, never, wrong_ = found["field of the catalog never seen"]
+    assert (where, wrong_) == ("agent", False)
+    assert "Name" in never.split(", ")
+    for record in agents:
+        record["Name"] = "back"
+    pipeline.sandbox.bubble.changed("agent")
     pipeline.sync("bubble/agent", full=True)
-    assert told()[unmapped] == ("bubble_agent", 2, "Another, New Field")
-    assert told()[never] == ("agent", 1, "Intro Youtube")
-    assert database.rows("SELECT extra ->> 'New Field' FROM agent WHERE extra ? 'New Field'") == [("kept",)]
-    one["Intro Youtube"] = "https://example.com"
-    store.changed("agent")
-    pipeline.sync("bubble/agent", full=True)
-    assert never not in told()
-    counted = "SELECT mapped, records FROM vantage_field_sightings WHERE field = %s"
-    assert database.rows(counted, "New Field") == [(False, 2)]
-    assert database.rows(counted, "Intro Youtube") == [(True, 1)]
+    assert "Name" not in told().get("field of the catalog never seen", ("", 0, "", False))[2].split(", ")
+    assert (
+        pipeline.database.scalar(
+            "SELECT records FROM vantage_field_sightings WHERE table_name = 'agent' AND field = 'Nickname'"
+        )
+        == 4
+    )
