@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 from vantage_pipeline import catalog
 from vantage_pipeline.catalog.model import BubbleEndpoint
-from vantage_pipeline.sandbox import bubble_data
+from vantage_pipeline.sandbox import bubble_data, geography
 
 Record = dict[str, Any]
 TOKEN = "sandbox-bubble-token"
@@ -75,6 +75,7 @@ _TESTS: dict[str, Callable[[Any, Any], bool]] = {
     "not in": lambda a, b: a not in b,
     "contains": lambda a, b: isinstance(a, list) and b in a,
     "not contains": lambda a, b: not (isinstance(a, list) and b in a),
+    "geographic_search": geography.within,
 }
 
 
@@ -113,6 +114,7 @@ class BubbleStore:
         """Types that the token may not read."""
         self.most_per_page = _MOST
         self._sorted: dict[tuple[str, str], list[tuple[Any, str]]] = {}
+        self._fields: dict[str, set[str]] = {}
 
     def put(self, type_name: str, record: Record, *, touch: bool = True) -> Record:
         """Add or replace a record; its Modified Date becomes now unless told otherwise."""
@@ -131,6 +133,7 @@ class BubbleStore:
         """Forget what was sorted of a type; call it after editing records in place."""
         for key in [key for key in self._sorted if key[0] == type_name]:
             del self._sorted[key]
+        self._fields.pop(type_name, None)
 
     def answer(self, path: str, query: dict[str, str], headers: Any) -> tuple[int, dict[str, Any]]:
         """Status and body for a GET of `path`, which begins behind ``/api/1.1``."""
@@ -165,7 +168,7 @@ class BubbleStore:
 
     def _list(self, name: str, query: Mapping[str, str]) -> dict[str, Any]:
         known = {_folded(field): field for field in self._known_fields(name)}
-        constraints = _constraints(query.get("constraints"), known)
+        constraints = self._origins(name, _constraints(query.get("constraints"), known))
         sort_field = known.get(_folded(query.get("sort_field", "Created Date")), "")
         descending = query.get("descending", "false").lower() in ("true", "yes")
         if not sort_field:
@@ -215,16 +218,34 @@ class BubbleStore:
         return _View(self.records[name], order, low, max(low, high))
 
     def _known_fields(self, name: str) -> set[str]:
-        for resource in catalog.BUBBLE_RESOURCES:
-            for dataset in resource.datasets:
-                if isinstance(dataset.endpoint, BubbleEndpoint) and dataset.endpoint.type_name == name:
-                    return set(dataset.table.fields) | _BUILT_IN
-        return set(_BUILT_IN)
+        """The mapped fields, and any that some record of the type has."""
+        if name not in self._fields:
+            self._fields[name] = _mapped_fields(name).union(_BUILT_IN, *self.records[name].values())
+        return self._fields[name]
+
+    def _origins(self, name: str, constraints: list[tuple[str, str, Any]]) -> list[tuple[str, str, Any]]:
+        """The constraints with the places that geographic ones search around."""
+        found = []
+        for key, kind, value in constraints:
+            if kind == "geographic_search":
+                value = geography.origin(value, (record.get(key) for record in self.records[name].values()))
+                if value is None:
+                    raise _error(400, "ERROR", f"Field {key}: expected a range and an origin_address")
+            found.append((key, kind, value))
+        return found
 
     def _shown(self, name: str, record: Record) -> Record:
         return {
             field: value for field, value in record.items() if value is not None and (name, field) not in self.hidden
         }
+
+
+def _mapped_fields(name: str) -> set[str]:
+    for resource in catalog.BUBBLE_RESOURCES:
+        for dataset in resource.datasets:
+            if isinstance(dataset.endpoint, BubbleEndpoint) and dataset.endpoint.type_name == name:
+                return set(dataset.table.fields)
+    return set()
 
 
 def _sort_key(value: Any) -> tuple[int, Any]:

@@ -7,8 +7,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from vantage_pipeline import catalog
 from vantage_pipeline.catalog.model import Kind, Rule
@@ -18,7 +16,6 @@ from vantage_pipeline.sandbox import Sandbox
 from vantage_pipeline.sandbox.bubble_data import iso
 from vantage_pipeline.sources.bubble import PAGE, BubbleClient
 from vantage_pipeline.sources.windows import Window
-from vantage_pipeline.warehouse.load_report import LoadOptions
 from vantage_pipeline_tests.database import Database
 from vantage_pipeline_tests.pipeline import Pipeline
 
@@ -352,50 +349,3 @@ def test_a_hundred_and_twenty_thousand_records_three_thousand_of_them_at_one_mil
     report = pipeline.sync("bubble/agent")
     assert (report.fetched, report.counts.created) == (120_000, 120_000)
     assert pipeline.database.scalar("SELECT count(DISTINCT bubble_id) FROM agent") == 120_000
-
-
-TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=30)
-MOMENT = st.datetimes(datetime(1970, 1, 1), datetime(2100, 1, 1)).map(lambda moment: iso(moment.replace(tzinfo=UTC)))
-VALUES: dict[Kind, st.SearchStrategy[Any]] = {
-    Kind.TEXT: TEXT,
-    Kind.INTEGER: st.integers(-(2**31), 2**31 - 1),
-    Kind.NUMERIC: st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**15), max_value=10**15),
-    Kind.BOOLEAN: st.booleans(),
-    Kind.TIMESTAMP: MOMENT,
-    Kind.JSON: st.dictionaries(TEXT.filter(bool), st.integers() | TEXT, min_size=1, max_size=3),
-    Kind.TEXT_ARRAY: st.lists(TEXT, min_size=1, max_size=4),
-}
-
-
-@st.composite
-def records(draw: st.DrawFn) -> dict[str, list[dict[str, Any]]]:
-    """Some records of every type, with any values that its columns can hold."""
-    made: dict[str, list[dict[str, Any]]] = {}
-    for name in NAMES:
-        listed = made.setdefault(name, [])
-        for number in range(3):
-            record: dict[str, Any] = {"_id": f"{10**12 + number}x{number}"}
-            for column in catalog.table(name).columns:
-                if column.link is None and column.name != "created_by" and len(column.fields) == 1:
-                    field = column.fields[0]
-                    record.setdefault(field, draw(VALUES[column.kind]))
-            record["Modified Date"] = draw(MOMENT)
-            listed.append(record)
-    return made
-
-
-@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
-@given(made=records())
-def test_a_record_of_every_type_arrives_exactly(pipeline: Pipeline, made: dict[str, list[dict[str, Any]]]) -> None:
-    for name, listed in made.items():
-        store = pipeline.sandbox.bubble.records[TYPES.get(name, name)]
-        store.clear()
-        store.update({record["_id"]: record for record in listed})
-        pipeline.sandbox.bubble.changed(TYPES.get(name, name))
-        pipeline.sync(
-            f"bubble/{name}",
-            full=True,
-            allow_clear=["*"],
-            options=LoadOptions(allow_deleting=True, allow_clearing=frozenset("*")),
-        )
-    assert_equal_to_source(pipeline)

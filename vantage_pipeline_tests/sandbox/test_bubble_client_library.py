@@ -57,6 +57,21 @@ def test_its_constraints_choose_what_they_say(sandbox: Sandbox, client: BubbleCl
     assert len(later) == sum(i["Created Date"] > day for i in invoices.values())
 
 
+def test_any_field_that_some_record_has_can_be_constrained_and_sorted_by(
+    sandbox: Sandbox, client: BubbleClient
+) -> None:
+    first, second, *_ = sandbox.bubble.records["customer_profile"].values()
+    for record, value in ((first, "one"), (second, "two")):
+        sandbox.bubble.put("customer_profile", {**record, "Nobody Mapped It": value})
+    (found,) = client.get("customer_profile", constraints=[Constraint("Nobody Mapped It", "equals", "two")])
+    assert found["_id"] == second["_id"]
+    last = client.get("customer_profile", sort_field="Nobody Mapped It")[-1]
+    assert last["_id"] == second["_id"]
+    with pytest.raises(requests.HTTPError) as caught:
+        client.get("customer_profile", constraints=[Constraint("No Record Has It", "equals", "two")])
+    assert caught.value.response.status_code == 400
+
+
 def test_its_errors_are_bubbles(sandbox: Sandbox, client: BubbleClient) -> None:
     for asked, message in (("invoice", "MISSING_DATA"), ("no_such_type", "NOT_FOUND")):
         with pytest.raises(requests.HTTPError) as caught:

@@ -70,16 +70,24 @@ def _ending(fill: Callable[..., datetime | None]) -> Callable[..., datetime | No
 @contextmanager
 def state_apart_from_data(_world: World) -> Iterator[None]:
     """The state is committed by a transaction of its own, and the data by another, right after."""
-    transaction = Session.transaction
+    transaction, commit = Session.transaction, Session.commit
+    holding: set[int] = set()
+
+    def held(self: Session) -> None:
+        """What is written waits for the end, whatever is read in between."""
+        if id(self) not in holding:
+            commit(self)
 
     def mutated(self: Session, name: str, work: Callable[[Cursor], Any]) -> Any:
         if self.dry_run:
             return transaction(self, name, work)
         if name != "finish":
+            holding.add(id(self))
             with self.connection.cursor() as cursor:
                 result = work(cursor)
             reached(f"{name}.written")
             return result
+        holding.discard(id(self))
         apart = self._connect()
         with apart.cursor() as cursor:
             result = work(cursor)
@@ -91,6 +99,7 @@ def state_apart_from_data(_world: World) -> Iterator[None]:
 
     with (
         patch.object(Session, "transaction", mutated),
+        patch.object(Session, "commit", held),
         patch.object(state, "checkpoint", lambda *_arguments, **_named: None),
     ):
         yield
