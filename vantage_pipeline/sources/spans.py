@@ -39,8 +39,10 @@ def overlapping(most: int, first: int | None = None) -> Iterator[Span]:
     while True:
         yield span
         covered = span.end
-        fitting = (size for size in range(most, 1, -1) if covered % size)
-        size = max(fitting, key=lambda size: (size - covered % size, size), default=most)
+        # a larger one than all that is covered would begin with the first record again
+        largest = min(most, covered)
+        fitting = (size for size in range(largest, 1, -1) if covered % size)
+        size = max(fitting, key=lambda size: (size - covered % size, size), default=largest)
         span = Span(covered // size + 1, size)
 
 

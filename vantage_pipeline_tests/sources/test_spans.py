@@ -6,7 +6,7 @@ from itertools import islice, pairwise
 import pytest
 
 from vantage_pipeline import catalog
-from vantage_pipeline.sandbox import Sandbox
+from vantage_pipeline.sandbox import Fault, Sandbox
 from vantage_pipeline.sources.spans import joined, overlapping
 from vantage_pipeline.sources.vantage import VantageClient
 from vantage_pipeline_tests.database import Database
@@ -26,6 +26,22 @@ def test_spans_overlap_and_go_on(most: int) -> None:
 def test_tiny_pages_join(most: int) -> None:
     spans = list(islice(overlapping(most), 50))
     assert all(other.start <= one.end < other.end for one, other in pairwise(spans))
+
+
+@pytest.mark.parametrize("most", range(2, 12))
+def test_no_span_but_the_first_begins_at_the_beginning(most: int) -> None:
+    spans = list(islice(overlapping(most, most - 1), 50))
+    assert all(other.start <= one.end < other.end for one, other in pairwise(spans))
+    assert all(span.start > 0 and span.size <= most for span in spans[1:])
+
+
+def test_a_total_that_promises_too_much_of_a_few_records_is_no_repeated_page(
+    make_sandbox: Callable[..., Sandbox],
+) -> None:
+    sandbox = make_sandbox(accounts=2)
+    sandbox.faults.add(Fault("total_up", "/api/Accounts", times=1))
+    ids, _ = read(sandbox, page_size=3)
+    assert ids == [account["investor_id"] for account in sandbox.vantage.records["accounts"]]
 
 
 @pytest.mark.parametrize("first", [499, 500])
