@@ -75,6 +75,9 @@ def print_done(done: Sequence[Done], *, title: str, as_json: bool) -> int:
                 typer.echo(f"  held back: {message}")
         for rejected in item.metadata.get("first_errors", [])[:5]:
             typer.echo(f"  {item.resource} {rejected['record']}: {rejected['message']}")
+        for table, counts in item.metadata.get("by_table", {}).items():
+            told = ", ".join(f"{number} {name}" for name, number in counts.items())
+            typer.echo(f"  {item.resource}: {table}: {told}")
         for message in item.metadata.get("links_unreadable", {}).values():
             typer.echo(f"  {item.resource}: links wait: {message}")
         for step in item.metadata.get("steps", []):

@@ -46,6 +46,11 @@ def describe(reading: Reading, url: str) -> Mapping[str, Any]:
     }
     if outcome.seconds:
         shown["records_per_second"] = round(report.fetched / outcome.seconds, 1)
+    if reading.config.ids:
+        shown["by_table"] = {
+            table: {"created": counts.created, "updated": counts.updated, "unchanged": counts.unchanged}
+            for table, counts in report.by_table.items()
+        }
     if unreadable := outcome.extra.get("unreadable"):
         shown["links_unreadable"] = dict(unreadable)
     if report.related.created or report.related.updated:
