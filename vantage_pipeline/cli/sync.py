@@ -76,19 +76,19 @@ def backfill(
     kinds = {"modified": By.MODIFIED, "created": By.CREATED, "invoice-date": By.INVOICE_DATE}
     if by not in kinds:
         raise UsageError(f"--by {by}: expected one of {', '.join(kinds)}")
-    file = _diff_file(diff, dry_run=dry_run)
+    config = SyncConfig(dry_run=dry_run, limit=limit, diff_file=_diff_file(diff, dry_run=dry_run))
     if kinds[by] is By.MODIFIED:
         if begin < settings.bubble_start_date:
             raise UsageError(
                 f"--from {first} is before the first partition, {settings.bubble_start_date}; set "
                 f"VANTAGE_PIPELINE_BUBBLE_START_DATE earlier, or read everything with sync --full"
             )
-        config, tags = SyncConfig(dry_run=dry_run, limit=limit, diff_file=file), DaysDue(begin, end).tags()
+        done = _repaired(settings, resource, config, DaysDue(begin, end).tags())
     else:
-        period = SyncConfig(by=kinds[by], from_date=first, to_date=last)
+        period = config.model_copy(update={"by": kinds[by], "from_date": first, "to_date": last})
+        # refused before anything begins
         period_of(resource, period)
-        config, tags = period.model_copy(update={"dry_run": dry_run, "limit": limit, "diff_file": file}), {}
-    done = _repaired(settings, resource, config, tags)
+        done = _repaired(settings, resource, period)
     return print_done(done, title=_title(f"Backfill {first} to {last}", dry_run=dry_run), as_json=as_json)
 
 

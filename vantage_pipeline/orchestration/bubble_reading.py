@@ -75,8 +75,7 @@ class BubbleReading(Reading):
             again=bool(self.config.ids) or self._period is not None,
             only_newer=bool(self.config.ids) and not self.config.force,
         )
-        # shared, so that it tells of a failure, too
-        self.outcome.extra["unreadable"] = related.unreadable
+        self.outcome.unreadable = related.unreadable
         if self.config.ids:
             self._fill_by_ids(related)
             return None

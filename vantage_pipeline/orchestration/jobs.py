@@ -81,6 +81,11 @@ VERIFICATION = dg.define_asset_job(
     description="Everything in both systems against the tables; nothing is written unless a config's repair is set.",
 )
 
+INCREMENTAL = {"vantage": VANTAGE_INCREMENTAL, "bubble": BUBBLE_DAILY}
+"""By system: the job that reads what changed."""
+FULL = {"vantage": VANTAGE_FULL, "bubble": BUBBLE_FULL}
+"""By system: the job that reads everything."""
+
 _SYNCED: Mapping[str, Sequence[Resource]] = {
     VANTAGE_INCREMENTAL.name: VANTAGE_RESOURCES,
     VANTAGE_FULL.name: VANTAGE_RESOURCES,
@@ -97,7 +102,7 @@ def resources_of(job: str) -> Sequence[Resource]:
 
 def default_config(job: str) -> SyncConfig:
     """The options of a job's run that is given none."""
-    return _FULL if job in (VANTAGE_FULL.name, BUBBLE_FULL.name) else _INCREMENTAL
+    return _FULL if job in {full.name for full in FULL.values()} else _INCREMENTAL
 
 
 JOBS = [VANTAGE_INCREMENTAL, VANTAGE_FULL, BUBBLE_DAILY, BUBBLE_FULL, SYNC_INVOICE, VERIFICATION]

@@ -42,7 +42,7 @@ def describe(reading: Reading, url: str) -> Mapping[str, Any]:
         "seconds": round(outcome.seconds, 3),
         "watermark_before": _moment(report.watermark_before),
         "watermark_after": _moment(report.watermark_after),
-        **{name: value for name, value in outcome.extra.items() if name != "unreadable"},
+        **outcome.extra,
     }
     if outcome.seconds:
         shown["records_per_second"] = round(report.fetched / outcome.seconds, 1)
@@ -51,8 +51,8 @@ def describe(reading: Reading, url: str) -> Mapping[str, Any]:
             table: {"created": counts.created, "updated": counts.updated, "unchanged": counts.unchanged}
             for table, counts in report.by_table.items()
         }
-    if unreadable := outcome.extra.get("unreadable"):
-        shown["links_unreadable"] = dict(unreadable)
+    if outcome.unreadable:
+        shown["links_unreadable"] = dict(outcome.unreadable)
     if report.related.created or report.related.updated:
         shown["related_created"] = report.related.created
         shown["related_updated"] = report.related.updated

@@ -11,7 +11,7 @@ from typing import Any
 from vantage_pipeline.catalog.model import Resource
 from vantage_pipeline.errors import SourceProtocolError
 from vantage_pipeline.orchestration.config import Mode, SyncConfig
-from vantage_pipeline.orchestration.pump import Mappers, Progress, limited, pump
+from vantage_pipeline.orchestration.pump import Mappers, Progress, pump
 from vantage_pipeline.settings import Settings
 from vantage_pipeline.sources.http import SourceStats
 from vantage_pipeline.sources.vantage import VantageClient
@@ -36,6 +36,8 @@ class Outcome:
     complete: bool = False
     """Whether everything there is was read."""
     seconds: float = 0.0
+    unreadable: Mapping[str, str] = field(default_factory=dict)
+    """Tables that its records link to and that could not be read, and why."""
     extra: dict[str, Any] = field(default_factory=dict)
     told: Mapping[str, Any] = field(default_factory=dict)
     """The metadata of the event that Dagster logs."""
@@ -121,7 +123,7 @@ class VantageReading(Reading):
         for dataset in self.resource.datasets:
             left = limit - load.report.fetched
             if left > 0:
-                pages = limited(self._client.read(dataset, since=since, limit=left), left)
+                pages = self._client.read(dataset, since=since, limit=left)
                 pump(pages, load, mappers, batch_records=self.settings.batch_records, progress=progress)
                 load.report.api_calls = self._client.session.stats.requests
 

@@ -61,26 +61,26 @@ class RelatedWriter:
 
     def write(self, page: Page, children: Iterable[Page] = ()) -> None:
         """Map a page, write its missing parents, then its rows, then the records that belong to it."""
-        below = list(batched(children, BATCH))
-        batches = [self.mappers.rows(part) for part in (page, *below)]
+        own, *below = [(part, self.mappers.rows(part)) for part in (page, *batched(children, BATCH))]
+        batches = [batch for _, batch in (own, *below)]
         arriving = {(batch.table.name, key) for batch in batches for key in _keys(batch)} - self._asked
         self._asked |= arriving
         for parents in self._parents(batches):
-            self._write_related(parents)
-        chosen = self._chosen(page)
-        self.skipped += len(page.records) - len(chosen.records)
-        if chosen.records:
-            self.load.write(batches[0] if chosen is page else self.mappers.rows(chosen), position=page.position)
-        self.steps.append(Step(f"wrote {page.table.name}", len(chosen.records)))
-        for part in below:
-            self.steps.append(Step(f"wrote {part.table.name}", self._write_related(part)))
+            self._write(*parents, _owner(parents[0].table))
+        written = self._write(*own, None)
+        self.skipped += len(page.records) - written
+        self.steps.append(Step(f"wrote {page.table.name}", written))
+        for part, batch in below:
+            self.steps.append(Step(f"wrote {part.table.name}", self._write(part, batch, _owner(part.table))))
         # from now on the table tells of them; a run may have millions
         self._asked -= arriving
 
-    def _write_related(self, page: Page) -> int:
+    def _write(self, page: Page, batch: RowBatch, owner: Resource | None) -> int:
+        """Write those of a page's records that are to be written; gives how many. `owner`: see the sink."""
         chosen = self._chosen(page)
         if chosen.records:
-            self.load.write(self.mappers.rows(chosen), position=page.position, resource=_owner(page.table))
+            rows = batch if chosen is page else self.mappers.rows(chosen)
+            self.load.write(rows, position=page.position, resource=owner)
         return len(chosen.records)
 
     def _chosen(self, page: Page) -> Page:
@@ -99,7 +99,7 @@ class RelatedWriter:
         ]
         return page if len(kept) == len(page.records) else replace(page, records=kept)
 
-    def _parents(self, batches: Iterable[RowBatch]) -> list[Page]:
+    def _parents(self, batches: Iterable[RowBatch]) -> list[tuple[Page, RowBatch]]:
         """What the batches name, and what that names, as far as it is missing: the last named first.
 
         A table is asked once all that may name its records are there, so that many records take few requests.
@@ -107,7 +107,7 @@ class RelatedWriter:
         wanted: dict[str, list[str]] = {}
         for batch in batches:
             self._note(batch, wanted)
-        fetched: list[Page] = []
+        fetched: list[tuple[Page, RowBatch]] = []
         there: set[str] = set()
         for _ in range(_FETCHES):
             while wanted:
@@ -116,15 +116,16 @@ class RelatedWriter:
                     break
             else:
                 break
-            pages = list(batched(self.readable(name, self.client.by_ids(catalog.dataset_of(name), keys)), BATCH))
-            self.steps.append(Step(f"fetched {name}", sum(len(page.records) for page in pages)))
-            for page in pages:
+            pages = batched(self.readable(name, self.client.by_ids(catalog.dataset_of(name), keys)), BATCH)
+            found = [(page, self.mappers.rows(page)) for page in pages]
+            self.steps.append(Step(f"fetched {name}", sum(len(page.records) for page, _ in found)))
+            for page, batch in found:
                 there.update(_ids(page.records))
-                self._note(self.mappers.rows(page), wanted)
+                self._note(batch, wanted)
             if alias := self._alias(name):
                 # what is not an agent may be the agent's user
                 wanted.setdefault(alias, []).extend(key for key in keys if key not in there)
-            fetched[:0] = pages
+            fetched[:0] = found
         return fetched
 
     def readable(self, name: str, pages: Iterable[Page]) -> Iterator[Page]:

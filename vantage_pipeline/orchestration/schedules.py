@@ -11,16 +11,13 @@ from vantage_pipeline.orchestration.catchup import all_days, days_due
 from vantage_pipeline.orchestration.config import Mode, SyncConfig
 from vantage_pipeline.orchestration.jobs import (
     BUBBLE_DAILY,
-    BUBBLE_FULL,
-    VANTAGE_FULL,
+    FULL,
     VANTAGE_INCREMENTAL,
     VERIFICATION,
     run_config,
     verification_key,
 )
 from vantage_pipeline.settings import load_settings
-
-_FULL = {"vantage": VANTAGE_FULL, "bubble": BUBBLE_FULL}
 
 
 def build_schedules() -> list[dg.ScheduleDefinition]:
@@ -77,7 +74,7 @@ def build_schedules() -> list[dg.ScheduleDefinition]:
             asset_selection=[verification_key(system) for system in systems],
         )
 
-    return [vantage_daily, bubble_daily, *map(_weekly_full, _FULL), weekly_verification]
+    return [vantage_daily, bubble_daily, *map(_weekly_full, FULL), weekly_verification]
 
 
 def _weekly_full(system: str) -> dg.ScheduleDefinition:
@@ -85,7 +82,7 @@ def _weekly_full(system: str) -> dg.ScheduleDefinition:
 
     @dg.schedule(
         name=f"{system}_weekly_full",
-        job=_FULL[system],
+        job=FULL[system],
         cron_schedule=load_settings().full_cron,
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING,

@@ -18,19 +18,9 @@ from vantage_pipeline.errors import (
     SourceUnreachable,
     TooManyRejections,
 )
-from vantage_pipeline.orchestration.config import Mode, SyncConfig
-from vantage_pipeline.orchestration.jobs import (
-    BUBBLE_DAILY,
-    BUBBLE_FULL,
-    VANTAGE_FULL,
-    VANTAGE_INCREMENTAL,
-    asset_key,
-    op_name,
-    run_config,
-)
+from vantage_pipeline.orchestration.jobs import INCREMENTAL, asset_key, default_config, op_name, run_config
 from vantage_pipeline.orchestration.run_records import resources_of
 
-_JOBS = {"vantage": VANTAGE_INCREMENTAL, "bubble": BUBBLE_DAILY}
 _OF_ONE_RESOURCE = {
     kind.__name__ for kind in (SourceNotFound, SourceProtocolError, SourceRefused, SourceUnreachable, TooManyRejections)
 }
@@ -45,19 +35,18 @@ def requests_after(instance: dg.DagsterInstance, run: dg.DagsterRun) -> list[dg.
         return []
     begun = {event.step_key for event in _events(instance, run, dg.DagsterEventType.STEP_START)}
     chosen = set(resources_of(run))
-    full = run.job_name in (VANTAGE_FULL.name, BUBBLE_FULL.name)
-    own: Any = run.run_config.get("ops", {})
+    given: Any = run.run_config or run_config(RESOURCES, default_config(run.job_name))
+    options = given.get("ops", {})
     asked = []
-    for system, job in _JOBS.items():
+    for system, job in INCREMENTAL.items():
         left = [r for r in RESOURCES if r.system == system and r.state in chosen and op_name(r) not in begun]
         if left:
-            usual = run_config(left, SyncConfig(mode=Mode.FULL))["ops"] if full else {}
             asked.append(
                 dg.RunRequest(
                     run_key=f"skipped in {run.run_id}: {system}",
                     job_name=job.name,
                     asset_selection=[asset_key(resource) for resource in left],
-                    run_config={"ops": usual | {op_name(r): own[op_name(r)] for r in left if op_name(r) in own}},
+                    run_config={"ops": {op_name(r): options[op_name(r)] for r in left if op_name(r) in options}},
                     tags={name: run.tags[name] for name in _RANGE if name in run.tags},
                 )
             )
@@ -69,7 +58,7 @@ def build_resume_skipped() -> dg.SensorDefinition:
 
     @dg.run_failure_sensor(
         name="resume_skipped",
-        request_jobs=list(_JOBS.values()),
+        request_jobs=list(INCREMENTAL.values()),
         default_status=dg.DefaultSensorStatus.RUNNING,
         minimum_interval_seconds=30,
         description="Runs what was not begun because a resource before it could not be read.",

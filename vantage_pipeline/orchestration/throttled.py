@@ -15,11 +15,10 @@ from vantage_pipeline.catalog.model import Resource
 from vantage_pipeline.errors import SourceThrottled
 from vantage_pipeline.orchestration.catchup import days_due
 from vantage_pipeline.orchestration.config import Mode, SyncConfig
-from vantage_pipeline.orchestration.jobs import BUBBLE_DAILY, VANTAGE_INCREMENTAL, asset_key, run_config
+from vantage_pipeline.orchestration.jobs import INCREMENTAL, asset_key, run_config
 from vantage_pipeline.settings import Settings, load_settings
 from vantage_pipeline.warehouse import engine
 
-_JOBS = {"vantage": VANTAGE_INCREMENTAL, "bubble": BUBBLE_DAILY}
 _LAST_RUNS = """
 SELECT resource, run_id, errors->0->>'retry_at' FROM (
     SELECT DISTINCT ON (resource) resource, run_id, status, errors FROM vantage_sync_history
@@ -65,7 +64,7 @@ def requests_for(settings: Settings, due: Sequence[PutOff], now: datetime) -> It
             options, tags = dict(run_config(due_days.whole, SyncConfig(mode=Mode.FULL))), due_days.days.tags()
         yield dg.RunRequest(
             run_key="put off: " + ", ".join(sorted({item.run_id for item in chosen})),
-            job_name=_JOBS[system].name,
+            job_name=INCREMENTAL[system].name,
             asset_selection=[asset_key(resource) for resource in resources],
             run_config=options,
             tags=tags,
@@ -77,7 +76,7 @@ def build_resume_throttled() -> dg.SensorDefinition:
 
     @dg.sensor(
         name="resume_throttled",
-        jobs=list(_JOBS.values()),
+        jobs=list(INCREMENTAL.values()),
         default_status=dg.DefaultSensorStatus.RUNNING,
         minimum_interval_seconds=60,
         description="Runs again what an API put off for longer than a sync waits, once that time is over.",

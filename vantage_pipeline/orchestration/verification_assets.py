@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from vantage_pipeline.catalog import RESOURCES
+from vantage_pipeline.catalog import RESOURCES, find
 from vantage_pipeline.catalog.model import Resource
 from vantage_pipeline.orchestration.io_manager import trigger_of
 from vantage_pipeline.orchestration.jobs import asset_key, verification_key
@@ -68,11 +68,7 @@ def build_verification(system: str) -> dg.AssetsDefinition:
         done = verify(settings, resources, mend=run if config.repair else None)
         yield dg.MaterializeResult(
             metadata=_metadata(done),
-            check_results=[
-                dg.AssetCheckResult(check_name=check_name(resource), passed=verdict.equal, metadata=_details(verdict))
-                for resource, verdict in zip(resources, done.verdicts, strict=True)
-            ]
-            + [_in_order(system, _looked(settings))],
+            check_results=[_match(verdict) for verdict in done.verdicts] + [_in_order(system, _looked(settings))],
         )
 
     return verification
@@ -98,15 +94,7 @@ def report_checks(
             resource's check is told.
         findings: everything found in the warehouse itself; None where not all of it was looked at.
     """
-    told = [
-        (
-            resource.system,
-            dg.AssetCheckResult(check_name=check_name(resource), passed=verdict.equal, metadata=_details(verdict)),
-        )
-        for verdict in verdicts
-        for resource in RESOURCES
-        if resource.asset == verdict.resource
-    ]
+    told = [(find(verdict.resource).system, _match(verdict)) for verdict in verdicts]
     if findings is not None:
         told += [(system, _in_order(system, findings)) for system in ("vantage", "bubble")]
     for system, result in told:
@@ -118,6 +106,13 @@ def report_checks(
                 metadata=result.metadata,
             )
         )
+
+
+def _match(verdict: Verdict) -> dg.AssetCheckResult:
+    """What a comparison found of one resource."""
+    return dg.AssetCheckResult(
+        check_name=check_name(find(verdict.resource)), passed=verdict.equal, metadata=_details(verdict)
+    )
 
 
 def _looked(settings: Settings) -> list[Finding]:

@@ -28,8 +28,8 @@ def origin(value: Any, known: Iterable[Any]) -> tuple[str, Place | None, float] 
     if not isinstance(value, dict) or not isinstance(value.get("origin_address"), str):
         return None
     try:
-        miles = float(value.get("range"))  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+        miles = float(str(value.get("range")))
+    except ValueError:
         return None
     address = value["origin_address"]
     written = _COORDINATES.match(address)

@@ -24,7 +24,7 @@ from vantage_pipeline.sources.bubble_pages import moments, strangers, trouble
 from vantage_pipeline.sources.budget import RequestBudget
 from vantage_pipeline.sources.http import ApiSession, Policy
 from vantage_pipeline.sources.versions import Seen, Version, version_of
-from vantage_pipeline.sources.windows import MILLISECOND, Constraint, Window, halves, narrowed, shown, within
+from vantage_pipeline.sources.windows import MILLISECOND, MODIFIED, Constraint, Window, halves, narrowed, shown, within
 
 PAGE = 100
 """Records a response, at most."""
@@ -32,7 +32,6 @@ _URL_BUDGET = 1_900
 """Characters of a request line we keep under, the base URL included."""
 _SPLIT_ABOVE = 1_000
 """A window with more left than this is shared with a free worker."""
-_MODIFIED = "Modified Date"
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,8 +159,8 @@ class BubbleClient:
         No more than `most` records are asked for, beside one that the page before it had, too.
         """
         window = place.window
-        size = PAGE if most is None else min(PAGE, most + bool(place.given))
-        answer = self._list(endpoint.type_name, within(window), sort_field=window.field, window=window, limit=size)
+        asked = PAGE if most is None else min(PAGE, most + bool(place.given))
+        answer = self._list(endpoint.type_name, within(window), sort_field=window.field, window=window, limit=asked)
         self.promised.setdefault(dataset.table.name, len(answer.records) + answer.remaining)
         seen = Seen(place.given)
         fresh = seen.add(answer.records)
@@ -170,7 +169,7 @@ class BubbleClient:
         if most is not None and len(fresh) >= most:
             return page, []
         # a full page may have others behind it, whatever `remaining` says; a watermark does not rest on its word alone
-        if not answer.remaining and (len(answer.records) < size or window.field != _MODIFIED):
+        if not answer.remaining and (len(answer.records) < asked or window.field != MODIFIED):
             return page, []
         times = moments(answer.records, window.field, endpoint)
         first, last = times[0], times[-1]

@@ -8,7 +8,7 @@ from typing import Any
 
 MILLISECOND = timedelta(milliseconds=1)
 _NARROWEST = timedelta(seconds=1)
-_MODIFIED = "Modified Date"
+MODIFIED = "Modified Date"
 
 Constraint = dict[str, Any]
 
@@ -17,12 +17,13 @@ Constraint = dict[str, Any]
 class Window:
     """Records whose date field lies in ``[start, end)``; None is open."""
 
-    field: str = _MODIFIED
+    field: str = MODIFIED
     start: datetime | None = None
     end: datetime | None = None
 
 
 def within(window: Window) -> list[Constraint]:
+    """The constraints that ask for a window."""
     found: list[Constraint] = []
     if window.start is not None:
         value = iso(window.start - MILLISECOND)
@@ -33,6 +34,7 @@ def within(window: Window) -> list[Constraint]:
 
 
 def narrowed(window: Window, start: datetime) -> Window | None:
+    """What is left of a window from `start` on; None for nothing."""
     if window.end is not None and start >= window.end:
         return None
     return Window(window.field, start, window.end)
@@ -49,10 +51,12 @@ def halves(window: Window) -> tuple[Window, list[Window]]:
 
 
 def iso(moment: datetime) -> str:
+    """A time as Bubble writes it: UTC, to the millisecond."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def shown(window: Window) -> str:
+    """A window's bounds, for the checkpoint."""
     start = iso(window.start) if window.start else ""
     end = iso(window.end) if window.end else ""
     return f"[{start}, {end})"

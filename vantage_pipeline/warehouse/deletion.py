@@ -133,7 +133,8 @@ def _weigh(cursor: Cursor, table: Table, chosen: sql.Composable) -> tuple[int, i
 
 
 def _too_much(gone: int, rows: int, options: DeleteOptions) -> bool:
-    return gone > options.delete_records and gone > options.delete_share * rows and not options.allow_deleting
+    too_many = guard.too_many(gone, rows, share=options.delete_share, records=options.delete_records)
+    return too_many and not options.allow_deleting
 
 
 def _missing(table: Table, chosen: sql.Composable) -> sql.Composable:

@@ -53,6 +53,16 @@ def found_fields(table: str, rows: Iterable[tuple[str, str, str, str | None, str
     ]
 
 
+def side_by_side(columns: Iterable[str], *, old: str, new: str) -> sql.Composable:
+    """SQL rows of a column's name, its value in `old` and that in `new`, as JSON; these are aliases of rows."""
+    return sql.SQL(", ").join(
+        sql.SQL("({name}, to_jsonb({old}.{column}), to_jsonb({new}.{column}))").format(
+            name=sql.Literal(name), column=sql.Identifier(name), old=sql.Identifier(old), new=sql.Identifier(new)
+        )
+        for name in columns
+    )
+
+
 def _value(text: str | None) -> object:
     return None if text is None else json.loads(text, parse_float=Decimal)
 

@@ -72,10 +72,7 @@ class Foresight:
 
 def _changes(item: Watched) -> sql.Composable:
     """Key, kind, column, old and new value: of each changed field, and of each row that came, went or came back."""
-    fields = sql.SQL(", ").join(
-        sql.SQL("({}, to_jsonb(b.{c}), to_jsonb(x.{c}))").format(sql.Literal(name), c=sql.Identifier(name))
-        for name in item.columns
-    )
+    fields = differences.side_by_side(item.columns, old="b", new="x")
     return sql.SQL(
         "SELECT {key} AS key, v.* FROM {table} x LEFT JOIN {before} b ON b.id = x.id CROSS JOIN LATERAL ("
         " SELECT CASE WHEN b.id IS NULL THEN 'created' WHEN c.new IS NULL THEN 'cleared' ELSE 'updated' END AS kind,"

@@ -20,7 +20,7 @@ from vantage_pipeline.catalog.model import Resource, Table
 from vantage_pipeline.errors import WarehouseError
 from vantage_pipeline.records.model import RowBatch
 from vantage_pipeline.records.plans import ColumnType
-from vantage_pipeline.warehouse import deletion, refusals, staging, tables
+from vantage_pipeline.warehouse import deletion, refusals, staging, state, tables
 from vantage_pipeline.warehouse.load_report import LoadReport
 from vantage_pipeline.warehouse.merge import MergeCounts
 from vantage_pipeline.warehouse.rederived import rederive
@@ -73,9 +73,7 @@ class Workspace:
 
     def now(self) -> datetime:
         """The database's clock, by which rows say when they were last synced."""
-        with self.connection.cursor() as cursor:
-            cursor.execute("SELECT clock_timestamp()")
-            moment: datetime = (cursor.fetchone() or (None,))[0]
+        moment = state.clock(self.connection)
         self.connection.commit()
         return moment
 
@@ -161,7 +159,7 @@ class Gathering:
         self.connection.commit()
         return seen
 
-    def unseen(self, table: Table) -> list[str]:  # noqa: ARG002
+    def unseen(self, _table: Table, /) -> list[str]:
         """None: what differs is asked for again by whoever repairs it."""
         return []
 

@@ -141,6 +141,11 @@ def joined(held: Iterable[HeldBack]) -> list[HeldBack]:
     return list(found.values())
 
 
+def too_many(gone: int, rows: int, *, share: float, records: int) -> bool:
+    """Whether so many of so many rows are too much to be marked as deleted at once."""
+    return gone > records and gone > share * rows
+
+
 def record(cursor: Cursor, held: HeldBack, *, run_id: str, resource: str) -> None:
     """Keep what was held back, for the alerts and for whoever decides."""
     cursor.execute(

@@ -44,7 +44,12 @@ from vantage_pipeline.warehouse.state import Run
 
 
 class Load:
-    """A running load. `begin` first, then `write` for each batch, then `finish` or `fail`."""
+    """A running load. `begin` first, then `write` for each batch, then `finish` or `fail`.
+
+    Args:
+        connect: makes a connection.
+        rehearsal: the transaction that a dry run takes part in; without it, it has one of its own.
+    """
 
     def __init__(
         self,
@@ -54,9 +59,6 @@ class Load:
         options: LoadOptions | None = None,
         rehearsal: Rehearsal | None = None,
     ) -> None:
-        """Args:
-        rehearsal: the transaction that a dry run takes part in; without it, it has one of its own.
-        """
         self._options = options or LoadOptions()
         self._session = Session(connect, resource.state, self._options, rehearsal)
         self._resource = resource

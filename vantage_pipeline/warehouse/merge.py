@@ -15,7 +15,7 @@ from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor
 
 from vantage_pipeline.catalog.model import Column, Table
-from vantage_pipeline.warehouse.differences import Difference, found_fields
+from vantage_pipeline.warehouse.differences import Difference, found_fields, side_by_side
 from vantage_pipeline.warehouse.staging import staged_columns, staging_name
 from vantage_pipeline.warehouse.tables import LiveColumn
 
@@ -77,10 +77,7 @@ class Merge:
         """What `run` would write now, field by field: of the rows that it creates, or of those that it changes."""
         if limit == 0:
             return []
-        pairs = sql.SQL(", ").join(
-            sql.SQL("({}, to_jsonb(t.{c}), to_jsonb(c.{c}))").format(sql.Literal(name), c=sql.Identifier(name))
-            for name in self._names
-        )
+        pairs = side_by_side(self._names, old="t", new="c")
         statement = sql.SQL(
             "WITH {resolved}, {changed} "
             "SELECT c.{key}::text, CASE WHEN t.{key} IS NULL THEN 'created' WHEN v.name = 'deleted_at' THEN 'restored'"

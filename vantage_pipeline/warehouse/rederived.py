@@ -13,6 +13,7 @@ from psycopg2.extensions import cursor as Cursor
 from vantage_pipeline.catalog.model import Resource
 from vantage_pipeline.errors import WarehouseError
 from vantage_pipeline.warehouse import refusals
+from vantage_pipeline.warehouse.differences import side_by_side
 from vantage_pipeline.warehouse.merge import MergeCounts
 from vantage_pipeline.warehouse.verdict import Kind, Mismatch, Verdict
 
@@ -132,10 +133,7 @@ def keep_before(cursor: Cursor, item: Watched) -> None:
 
 def _told(item: Watched) -> sql.Composable:
     """Each column that is not what it was; a whole row once."""
-    fields = sql.SQL(", ").join(
-        sql.SQL("({}, to_jsonb(b.{c}), to_jsonb(x.{c}))").format(sql.Literal(name), c=sql.Identifier(name))
-        for name in item.columns
-    )
+    fields = side_by_side(item.columns, old="b", new="x")
     return sql.SQL(
         "INSERT INTO rederived SELECT {table_name}, {key}, v.kind, v.field, v.here #>> '{{}}', v.source #>> '{{}}'"
         " FROM {table} x LEFT JOIN {before} b ON b.id = x.id CROSS JOIN LATERAL ("

@@ -34,8 +34,8 @@ class Sink(Protocol):
     def distinct_seen(self, table: Table) -> int:
         """How many different keys of `table` were written, rejected ones included."""
 
-    def unseen(self, table: Table) -> list[str]:
-        """Keys that may be gone from the source, to be asked for before `mark_deleted`."""
+    def unseen(self, table: Table, /) -> list[str]:
+        """Keys of `table` that may be gone from the source, to be asked for before `mark_deleted`."""
 
     def mark_deleted(self, table: Table) -> int:
         """Everything of `table` was written: what was not is gone from the source."""

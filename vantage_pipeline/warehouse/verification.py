@@ -8,7 +8,7 @@ from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor
 
 from vantage_pipeline.catalog.model import Resource, Table
-from vantage_pipeline.warehouse import comparison, sums
+from vantage_pipeline.warehouse import comparison, guard, sums
 from vantage_pipeline.warehouse.comparison import Moment, differing_name, ours_name
 from vantage_pipeline.warehouse.gathering import Workspace, refused_name, source_name
 from vantage_pipeline.warehouse.guard import HeldBack
@@ -83,7 +83,7 @@ def mass_missing(workspace: Workspace, table: Table, *, share: float, records: i
         gone = int((cursor.fetchone() or (0,))[0])
         rows = _count(cursor, ours_name(table.name), " WHERE __deleted_at IS NULL")
     workspace.connection.commit()
-    if gone > records and gone > share * rows:
+    if guard.too_many(gone, rows, share=share, records=records):
         return HeldBack(table.name, "delete", "", gone, gone / max(rows, 1))
     return None
 

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
+from vantage_pipeline.sandbox import Sandbox
 from vantage_pipeline.settings import Settings
 from vantage_pipeline_tests.alert_channels import mail_server, webhook
 from vantage_pipeline_tests.database import Database
 from vantage_pipeline_tests.duty import TOKEN, Duty
+from vantage_pipeline_tests.pipeline import Pipeline
+from vantage_pipeline_tests.verifier import Verifier
 
 
 @pytest.fixture
@@ -20,3 +24,20 @@ def duty(database: Database, make_settings: Callable[..., Settings]) -> Iterator
             ui_url="http://127.0.0.1:3000",
         )
         yield Duty(database, settings, hook, mail)
+
+
+@pytest.fixture
+def verifier(sandbox: Sandbox, embedded: Database, state_dir: Path) -> Verifier:
+    return Verifier(Pipeline(sandbox, embedded), state_dir)
+
+
+@pytest.fixture
+def vantage(verifier: Verifier) -> Verifier:
+    verifier.pipeline.sync_all("vantage")
+    return verifier
+
+
+@pytest.fixture
+def bubble(verifier: Verifier) -> Verifier:
+    verifier.pipeline.sync_all("bubble")
+    return verifier

@@ -36,7 +36,7 @@ def test_a_single_invoice_comes_without_what_the_app_does_not_have(pipeline: Pip
     pipeline.sandbox.bubble.denied.add("payment")
     pipeline.sync("bubble/invoice", ids=[invoice["_id"]])
     assert pipeline.reading is not None
-    assert set(pipeline.reading.outcome.extra["unreadable"]) == {"payment", "submitted_payment"}
+    assert set(pipeline.reading.outcome.unreadable) == {"payment", "submitted_payment"}
     assert pipeline.database.scalar("SELECT count(*) FROM invoice_item") == len(invoice["Linked Invoice Item"])
 
 

@@ -47,7 +47,9 @@ def test_all_that_the_api_counted_was_read_in_one_request_more_for_none(pipeline
     assert len(pipeline.sandbox.requests) == 1
 
 
-def test_a_record_that_the_api_counts_and_does_not_give_fails_it(pipeline: Pipeline) -> None:
+def test_a_record_that_the_api_counts_and_does_not_give_fails_it(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store = pipeline.sandbox.bubble
     total = len(store.records["customer_profile"])
     lost = sorted(store.records["customer_profile"].values(), key=lambda record: record["Modified Date"])[150]
@@ -57,7 +59,7 @@ def test_a_record_that_the_api_counts_and_does_not_give_fails_it(pipeline: Pipel
         body = listing(name, query)
         return {**body, "results": [record for record in body["results"] if record["_id"] != lost["_id"]]}
 
-    store._list = without  # type: ignore[method-assign]
+    monkeypatch.setattr(store, "_list", without)
     pipeline.sync("bubble/customer", full=True)
     assert complete(pipeline) == (False, total, total - 1)
 
